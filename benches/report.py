@@ -1,8 +1,9 @@
 """Sizes of reports, and how long a browser draws them.
 
 Runs pipelines of commands with curves (100, 1,000 and 10,000 instances, one that fails among them) and writes their reports; further
-pipeline files that are given are reported as they are. A browser (Debian's chromium, headless) opens each report; the CPU time of the
-page's thread is what counts, since other work on the machine changes it little. Prints a Markdown table.
+pipeline files that are given, with options where they have some, are reported as they are. A browser (Debian's chromium, headless)
+opens each report; the CPU time of the page's thread is what counts, since other work on the machine changes it little. Prints a
+Markdown table.
 
 Usage: python3 benches/report.py ATHANOR [PIPELINE …] [--sizes 100,1000,10000] [--work DIR]
 """
@@ -12,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -103,7 +105,7 @@ def drawn(program, page, folder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("athanor", type=pathlib.Path)
-    parser.add_argument("pipelines", nargs="*", type=pathlib.Path)
+    parser.add_argument("pipelines", nargs="*", help="such as 'pipelines/hpa.yaml --profile smoke'")
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--work", type=pathlib.Path)
     options = parser.parse_args()
@@ -122,7 +124,7 @@ def main():
     for name, folder, file in cases:
         page = work / "report.html"
         begun = time.perf_counter()
-        subprocess.run([athanor, "report", file, "-o", page], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([athanor, "report", *shlex.split(file), "-o", page], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         took = (time.perf_counter() - begun) * 1000
         text = page.read_text()
         made = len(re.findall(r'"(?:done|cached)"', text[text.index('"instances"'):text.index('"reasons"')]))

@@ -46,6 +46,12 @@ const HELD_OUT: [Word; 5] =
 /// Metrics that are about how the work was done, and not about what came out.
 const ASIDE: [&str; 4] = ["share_waiting_for_data", "rate", "lr", "learning_rate"];
 
+/// Words after a score's own (`f1_macro`) with which it is not one of a single class.
+const OF_ALL: [&str; 15] = [
+    "macro", "micro", "weighted", "samples", "mean", "avg", "average", "total", "overall", "all", "score", "roc", "pr",
+    "at", "top",
+];
+
 /// Word in a name.
 enum Word {
     /// Anywhere in it.
@@ -63,32 +69,48 @@ impl Word {
     }
 }
 
-/// Place of a metric among others: the lower, the more it tells. Scores come first, losses and errors next, then all that is
-/// counted, and last what is about the work. One of a single class (`f1_0`) comes after those of all.
-pub(crate) fn rank(metric: &str) -> (u8, bool, bool, usize) {
+/// Place of a metric among others: the lower, the more it tells.
+pub(crate) type Rank = (u8, bool, usize, u64);
+
+/// Place of a metric: scores come first, losses and errors next, then those of a single class (`f1_0`, `f1_Nucleoli`), then all that
+/// is counted, and last what is about the work.
+pub(crate) fn rank(metric: &str) -> Rank {
     let metric = metric.to_lowercase();
-    let place = |words: &[Word]| words.iter().position(|word| word.is_in(&metric));
     let is_seen = !HELD_OUT.iter().any(|word| word.is_in(&metric));
-    let number = metric.rsplit_once('_').map_or("", |(_, number)| number);
-    let is_of_class = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
     // The loss first: an `f1_loss` is one.
-    match (place(&LOSSES), place(&SCORES)) {
-        (Some(place), _) => (1, is_of_class, is_seen, place),
-        (None, Some(place)) => (0, is_of_class, is_seen, place),
-        (None, None) if is_aside(&metric) => (3, false, false, 0),
-        (None, None) => (2, false, false, 0),
+    let quality = place(&LOSSES, &metric).map(|place| (1, place)).or_else(|| Some((0, place(&SCORES, &metric)?)));
+    match (quality, class_of(&metric)) {
+        (Some((group, place)), None) => (group, is_seen, place, 0),
+        (Some((_, place)), Some(class)) => (2, is_seen, place, class.parse().unwrap_or(0)),
+        (None, _) if is_aside(&metric) => (4, false, 0, 0),
+        (None, _) => (3, false, 0, 0),
     }
+}
+
+fn place(words: &[Word], metric: &str) -> Option<usize> {
+    words.iter().position(|word| word.is_in(metric))
+}
+
+/// Class of which a metric of this name is: its number at the end, or its name after that of a score.
+fn class_of(metric: &str) -> Option<&str> {
+    let (score, rest) = metric.split_once('_').filter(|(_, rest)| !rest.is_empty())?;
+    let is_of_all = rest.split('_').any(|part| OF_ALL.contains(&part)) || HELD_OUT.iter().any(|word| word.is_in(rest));
+    if SCORES.iter().any(|word| matches!(word, Word::Part(word) | Word::Whole(word) if *word == score)) {
+        return (!is_of_all).then_some(rest);
+    }
+    let (_, number) = metric.rsplit_once('_')?;
+    (!number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(number)
 }
 
 /// Whether a metric tells how good something is: a score, a loss or an error.
 pub(crate) fn tells_quality(metric: &str) -> bool {
-    rank(metric).0 <= 1
+    rank(metric).0 <= 2
 }
 
 /// Whether small values of a metric are the good ones.
 pub(crate) fn is_small_better(metric: &str) -> bool {
     let lower = metric.to_lowercase();
-    rank(metric).0 == 1 || COSTS.iter().any(|word| word.is_in(&lower))
+    place(&LOSSES, &lower).or_else(|| place(&COSTS, &lower)).is_some()
 }
 
 /// Whether a metric is about how the work was done.
@@ -112,8 +134,12 @@ mod tests {
         assert_eq!(of_training, ["macro_f1", "validation_loss", "loss", "best_epoch", "rate"]);
         let of_report = sorted(vec!["accuracy", "focal_loss", "macro_f1", "rows"]);
         assert_eq!(of_report, ["macro_f1", "accuracy", "focal_loss", "rows"]);
-        let of_classes = sorted(vec!["f1_0", "f1_10", "accuracy", "macro_f1", "loss"]);
-        assert_eq!(of_classes, ["macro_f1", "accuracy", "f1_0", "f1_10", "loss"]);
+        let of_classes = sorted(vec!["f1_0", "f1_2", "f1_10", "accuracy", "macro_f1", "loss"]);
+        assert_eq!(of_classes, ["macro_f1", "accuracy", "loss", "f1_0", "f1_2", "f1_10"]);
+        let of_names = sorted(vec!["f1_Actin filaments", "f1_macro", "iou_test", "loss_1", "loss", "accuracy"]);
+        assert_eq!(of_names, ["iou_test", "f1_macro", "accuracy", "loss", "f1_Actin filaments", "loss_1"]);
+        let at_five = sorted(vec!["accuracy", "map_at_5", "recall_top_10"]);
+        assert_eq!(at_five, ["map_at_5", "accuracy", "recall_top_10"]);
         let own = sorted(vec!["lr", "train_acc", "val_acc", "Test-AUC", "epoch", "mAP@50"]);
         assert_eq!(own, ["Test-AUC", "val_acc", "mAP@50", "train_acc", "epoch", "lr"]);
     }

@@ -74,8 +74,9 @@ fn run(line: &str, folder: &Path) -> Option<String> {
     let mut shell = Command::new("sh");
     shell.arg("-ec").arg(&line).current_dir(folder).env("PATH", &path).env_remove("ATHANOR_CACHE");
     let output = shell.output().unwrap();
-    assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap())
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{line}\n{printed}{}", String::from_utf8_lossy(&output.stderr));
+    Some(printed)
 }
 
 /// The lines that stay on a terminal, in an order that does not depend on how long each stage took, without times and figures.

@@ -97,7 +97,7 @@ pub(super) fn runs(settings: &Settings, command: &ViewCommand) -> Result<u8, Exi
         if command.json {
             return print_json(&json!(runs));
         }
-        print(&if runs.is_empty() { "no runs yet\n".to_owned() } else { run_list::text(&runs) })
+        print(&if runs.is_empty() { "no runs yet\n".to_owned() } else { run_list::text(&runs, line_width()) })
     })
 }
 

@@ -47,6 +47,9 @@ pub(crate) struct ReportData {
     pub metric_order: Vec<String>,
     /// Number of these that tell how good something is.
     pub telling: usize,
+    /// Metrics whose curves are shown at first: the most telling one, and the one that tells most of those that are good in the
+    /// other direction.
+    pub first_curves: Vec<String>,
     /// Figures.
     pub figures: Vec<FigureEntry>,
     /// Number of figures that were left out.

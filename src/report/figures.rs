@@ -5,7 +5,8 @@ use crate::report::data::FigureEntry;
 /// Bytes of all figures of a report together.
 const ALL_BYTES: usize = 1_200_000;
 
-/// Figures that fit, and the number of those that do not. Of every stage the first instance's come before the second one's.
+/// Figures that fit, and the number of those that do not. Of every stage the first instance's come before the second one's, and
+/// those of the pipeline's end, which say most, before others.
 pub(crate) fn fitting(figures: Vec<FigureEntry>, stage_of: &[usize]) -> (Vec<FigureEntry>, usize) {
     let mut seen = std::collections::HashMap::<usize, Vec<usize>>::new();
     let mut ranked: Vec<(usize, FigureEntry)> = figures
@@ -18,7 +19,8 @@ pub(crate) fn fitting(figures: Vec<FigureEntry>, stage_of: &[usize]) -> (Vec<Fig
             (instances.iter().position(|known| *known == entry.i).unwrap_or(0), entry)
         })
         .collect();
-    ranked.sort_by_key(|(rank, _)| *rank);
+    let from_the_end = |entry: &FigureEntry| std::cmp::Reverse(stage_of[entry.i]);
+    ranked.sort_by_key(|(rank, entry)| (*rank, from_the_end(entry)));
     let total = ranked.len();
     let mut bytes = 0;
     let mut fitting: Vec<FigureEntry> = ranked
@@ -31,8 +33,7 @@ pub(crate) fn fitting(figures: Vec<FigureEntry>, stage_of: &[usize]) -> (Vec<Fig
             fits
         })
         .collect();
-    // Those of the pipeline's end say most.
-    fitting.sort_by_key(|entry| std::cmp::Reverse(stage_of[entry.i]));
+    fitting.sort_by_key(from_the_end);
     let left_out = total - fitting.len();
     (fitting, left_out)
 }

@@ -6,7 +6,7 @@ use athanor_cache::{ActionRecord, Cache};
 use jiff::Timestamp;
 
 use crate::events::{Outcome, Stamped};
-use crate::metric_names::{rank, tells_quality};
+use crate::metric_names::{is_small_better, rank, tells_quality};
 use crate::plan::{InstanceId, Plan};
 use crate::report::comparison;
 use crate::report::curves::thinned;
@@ -30,6 +30,8 @@ use crate::view::status;
 const MAX_HEADLINE: usize = 6;
 /// Reasons of one instance that are shown.
 const MAX_REASONS: usize = 4;
+/// Outcome of a run that ended without a word.
+const KILLED: &str = "killed";
 
 /// Request for a report.
 pub(crate) struct ReportRequest<'r> {
@@ -60,7 +62,11 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     // First of all, so that what is said to be finished is among the results.
     let shown = request.run.cloned().map_or_else(|| history.last_run(), |run| Ok(Some(run)))?;
     let events = shown.as_ref().map(|run| history.events(run)).transpose()?.unwrap_or_default();
-    let story = RunStory::of(plan, &events);
+    let mut story = RunStory::of(plan, &events);
+    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
+    if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
+        story.end_with_its_run();
+    }
     let results = match request.run {
         Some(run) => results_of(history, &summaries, run)?,
         None => results_now(session)?,
@@ -70,7 +76,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         file: request.file.clone(),
         program: PROGRAM.to_owned(),
         made: request.now.as_millisecond(),
-        run: shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story)),
+        run,
         stages: stages(plan),
         graph: graph(plan),
         params: parameters::of_stages(plan),
@@ -94,6 +100,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         comparison::compare_into(&mut data, cache, plan, &before, &results);
     }
     data.metric_order = metric_order(&data.metrics, &data.curves);
+    data.first_curves = first_curves(&data.metric_order, &data.curves);
     data.telling = data.metric_order.iter().take_while(|name| tells_quality(name)).count();
     Ok((data, story))
 }
@@ -105,7 +112,7 @@ fn run_data(history: &History, summaries: &[RunSummary], run: &RunId, events: &[
     let outcome = match story.outcome.or(summary.map(|summary| summary.outcome)) {
         Some(outcome) => outcome_name(outcome),
         None if history.is_running().unwrap_or(false) => "running",
-        None => "killed",
+        None => KILLED,
     };
     RunData {
         id: run.to_string(),
@@ -302,4 +309,15 @@ fn metric_order(metrics: &BTreeMap<String, MetricColumn>, curves: &[CurveData]) 
     let mut names: Vec<String> = names.into_iter().cloned().collect();
     names.sort_by_key(|name| rank(name));
     names
+}
+
+/// Metrics whose curves are shown at first: a score beside a loss.
+fn first_curves(order: &[String], curves: &[CurveData]) -> Vec<String> {
+    let drawn: BTreeSet<&String> = curves.iter().map(|curve| &curve.metric).collect();
+    let mut metrics = order.iter().filter(|name| drawn.contains(name));
+    let Some(first) = metrics.next() else { return Vec::new() };
+    let rest: Vec<&String> = metrics.collect();
+    let is_opposite = |name: &&&String| is_small_better(name) != is_small_better(first) && tells_quality(name);
+    let second = rest.iter().find(is_opposite).or_else(|| rest.first());
+    std::iter::once(first).chain(second.copied()).cloned().collect()
 }

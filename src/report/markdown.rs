@@ -84,15 +84,52 @@ fn changes(data: &ReportData) -> String {
     if data.changes.is_empty() {
         return format!("\nNothing that was declared differs from run `{}`.\n", code(&other.id));
     }
-    let rows = data.changes.iter().map(|change| {
-        let what: Vec<String> = change.what.iter().map(|text| cell(text)).collect();
-        vec![cell(&change.instance), what.join("<br>")]
-    });
-    let table = table(&["instance", "difference"], rows.collect());
+    // Instances of which the same is said stand together, in their order.
+    let mut alike: Vec<(&[String], Vec<String>)> = Vec::new();
+    for change in &data.changes {
+        match alike.iter_mut().find(|(what, _)| *what == change.what) {
+            Some((_, instances)) => instances.push(cell(&change.instance)),
+            None => alike.push((&change.what, vec![cell(&change.instance)])),
+        }
+    }
+    let groups: String = alike
+        .iter()
+        .take(MAX_ROWS)
+        .map(|(what, instances)| {
+            format!("\n**{}**\n\n{}", instances.join(", "), what.iter().map(|text| item(text)).collect::<String>())
+        })
+        .collect();
     format!(
-        "\n<details><summary>Differences from run <code>{}</code></summary>\n{table}\n</details>\n",
-        cell(&other.id)
+        "\n<details><summary>Differences from run <code>{}</code></summary>\n{groups}{}\n</details>\n",
+        cell(&other.id),
+        more(alike.len())
     )
+}
+
+/// A text as an item of a list, the lines that follow its first one as the difference that they are.
+fn item(text: &str) -> String {
+    let mut lines = text.lines();
+    let first = cell(lines.next().unwrap_or_default());
+    let rest: Vec<&str> = lines.collect();
+    if rest.is_empty() {
+        return format!("- {first}\n");
+    }
+    let indent = |line: &&str| line.len() - line.trim_start().len();
+    let margin = rest.iter().filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let rest: Vec<&str> = rest.into_iter().map(|line| line.get(margin..).unwrap_or_default()).collect();
+    format!("- {first}\n\n{}", fenced("diff", &rest.join("\n")))
+}
+
+/// A block of code in a fence that is longer than any in it.
+fn fenced(language: &str, text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{text}\n{fence}\n")
+}
+
+/// How many of a list are left out.
+fn more(count: usize) -> String {
+    if count > MAX_ROWS { format!("\n… and {} more\n", count - MAX_ROWS) } else { String::new() }
 }
 
 fn failures(data: &ReportData) -> String {
@@ -100,11 +137,7 @@ fn failures(data: &ReportData) -> String {
     for failure in data.failures.iter().filter(|failure| !failure.retrying).take(MAX_FAILURES) {
         out += &format!("\n### {} failed\n\n{}\n", cell(&failure.instance), cell(&failure.cause));
         if !failure.log.is_empty() {
-            // A fence that is longer than any in the log.
-            let log = failure.log.join("\n");
-            let longest = log.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-            let fence = "`".repeat(longest.max(2) + 1);
-            out += &format!("\n{fence}text\n{log}\n{fence}\n");
+            out += &format!("\n{}", fenced("text", &failure.log.join("\n")));
         }
     }
     out
@@ -115,10 +148,7 @@ fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let count = rows.len();
     let mut out = format!("\n| {} |\n|{}\n", header.join(" | "), " --- |".repeat(header.len()));
     out.extend(rows.iter().take(MAX_ROWS).map(|row| line(row)));
-    if count > MAX_ROWS {
-        out += &format!("\n… and {} more\n", count - MAX_ROWS);
-    }
-    out
+    out + &more(count)
 }
 
 /// Text in a line of Markdown: nothing in it is markup.
@@ -144,7 +174,7 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::data::{FailureData, MetricChange, RunData};
+    use crate::report::data::{FailureData, InstanceChange, MetricChange, RunData};
 
     #[test]
     fn a_summary_names_metrics_and_failures_and_nothing_in_it_is_markup() {
@@ -193,6 +223,35 @@ mod tests {
         ````text
         ```
         ````
+        ");
+    }
+
+    #[test]
+    fn differences_are_told_once_and_line_by_line() {
+        let mut data = ReportData { pipeline: "p".to_owned(), ..ReportData::default() };
+        data.other = Some(RunData { id: "000001-x".to_owned(), ..RunData::default() });
+        let script = "parameter `run` changed:\n      - seq 1\n      + seq 2\n        echo ```".to_owned();
+        let change = |instance: &str| InstanceChange {
+            instance: instance.to_owned(),
+            what: vec!["input `i` changed".to_owned(), script.clone()],
+        };
+        data.changes = vec![change("m[a=1]"), change("m[a=2]")];
+        insta::assert_snapshot!(changes(&data), @r"
+
+        <details><summary>Differences from run <code>000001-x</code></summary>
+
+        **m\[a=1\], m\[a=2\]**
+
+        - input \`i\` changed
+        - parameter \`run\` changed:
+
+        ````diff
+        - seq 1
+        + seq 2
+          echo ```
+        ````
+
+        </details>
         ");
     }
 }

@@ -93,30 +93,125 @@ pub(crate) fn list_runs(history: &History) -> Result<Vec<ListedRun>, RunError> {
     Ok(runs.into_iter().map(|(_, listed)| listed).collect())
 }
 
-/// The list as text, newest first.
-pub(crate) fn text(runs: &[ListedRun]) -> String {
-    let row = |run: &ListedRun| {
-        let Counts { ran, cached, failed, skipped, .. } = run.counts;
-        let parts = [(ran, "ran"), (cached, "cached"), (failed, "failed"), (skipped, "skipped")];
-        let counts: Vec<String> =
-            parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-        // Those of earlier versions are in another order.
-        let mut headline: Vec<&(String, String, f64)> = run.headline.iter().collect();
-        headline.sort_by_key(|(_, metric, _)| rank(metric));
-        let metrics: Vec<String> = headline
-            .into_iter()
-            .map(|(instance, metric, value)| format!("{}.{} = {}", escape(instance), escape(metric), shortened(*value)))
-            .collect();
-        vec![
-            run.run.clone(),
-            run.began.map(|began| began.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default(),
-            run.duration_ms.map(duration).unwrap_or_default(),
-            run.outcome.replace('_', " "),
-            counts.join(", "),
-            escape(&run.set.join(" ")).into_owned(),
-            metrics.join(", "),
-        ]
+/// The list as text, newest first. Where lines have a `width`, what does not fit gives way: variables where none was set, the
+/// time, which the name has as well, numbers of instances, and metrics that tell less.
+pub(crate) fn text(runs: &[ListedRun], width: Option<usize>) -> String {
+    let mut header = vec!["RUN", "BEGAN (UTC)", "TOOK", "OUTCOME", "INSTANCES", "SET"];
+    let mut rows: Vec<Vec<String>> = runs.iter().rev().map(row).collect();
+    let mut left = width;
+    if let Some(width) = width {
+        if runs.iter().all(|run| run.set.is_empty()) {
+            leave_out("SET", &mut header, &mut rows);
+        }
+        for title in ["BEGAN (UTC)", "INSTANCES"] {
+            if columns(&header, &rows) + LEAST_METRICS > width {
+                leave_out(title, &mut header, &mut rows);
+            }
+        }
+        left = Some(width.saturating_sub(columns(&header, &rows)).max(LEAST_METRICS));
+    }
+    header.push("METRICS");
+    for (row, run) in rows.iter_mut().zip(runs.iter().rev()) {
+        row.push(metrics(run, left));
+    }
+    table(&header, &rows)
+}
+
+/// Characters of metrics for which there is always room.
+const LEAST_METRICS: usize = 24;
+
+fn leave_out(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
+    if let Some(column) = header.iter().position(|known| *known == title) {
+        header.remove(column);
+        rows.iter_mut().for_each(|row| drop(row.remove(column)));
+    }
+}
+
+/// Characters that columns take, with the space after each.
+fn columns(header: &[&str], rows: &[Vec<String>]) -> usize {
+    let width = |(column, title): (usize, &&str)| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0).max(title.chars().count()) + 2
     };
-    let rows: Vec<Vec<String>> = runs.iter().rev().map(row).collect();
-    table(&["RUN", "BEGAN (UTC)", "TOOK", "OUTCOME", "INSTANCES", "SET", "METRICS"], &rows)
+    header.iter().enumerate().map(width).sum()
+}
+
+fn row(run: &ListedRun) -> Vec<String> {
+    let Counts { ran, cached, failed, skipped, .. } = run.counts;
+    let parts = [(ran, "ran"), (cached, "cached"), (failed, "failed"), (skipped, "skipped")];
+    let counts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    vec![
+        run.run.clone(),
+        run.began.map(|began| began.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default(),
+        run.duration_ms.map(duration).unwrap_or_default(),
+        run.outcome.replace('_', " "),
+        counts.join(", "),
+        escape(&run.set.join(" ")).into_owned(),
+    ]
+}
+
+/// Metrics of a run, the most telling first: all of them, or those that fit into `width`, without their instances where not even one
+/// fits with its own.
+fn metrics(run: &ListedRun, width: Option<usize>) -> String {
+    // Those of earlier versions are in another order.
+    let mut headline: Vec<&(String, String, f64)> = run.headline.iter().collect();
+    headline.sort_by_key(|(_, metric, _)| rank(metric));
+    let mut shown: Vec<String> = headline
+        .iter()
+        .map(|(instance, metric, value)| format!("{}.{} = {}", escape(instance), escape(metric), shortened(*value)))
+        .collect();
+    let Some(width) = width else { return shown.join(", ") };
+    let length = |text: &str| text.chars().count();
+    if shown.first().is_some_and(|first| length(first) > width) {
+        let alone = headline.iter().map(|(_, metric, value)| format!("{} = {}", escape(metric), shortened(*value)));
+        shown = alone.collect();
+    }
+    let mut out = String::new();
+    for text in shown {
+        if out.is_empty() {
+            out = text;
+        } else if length(&out) + 2 + length(&text) <= width {
+            out += &format!(", {text}");
+        } else {
+            break;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_what_fits() {
+        let metric = |name: &str, value: f64| ("model[arch=resnet18]".to_owned(), name.to_owned(), value);
+        let run = ListedRun {
+            run: "000170-20261130-205356".to_owned(),
+            began: Some(Timestamp::from_second(0).unwrap()),
+            duration_ms: Some(13_600),
+            outcome: "up_to_date".to_owned(),
+            counts: Counts { ran: 1, cached: 3, ..Counts::default() },
+            set: Vec::new(),
+            commit: None,
+            headline: vec![metric("f1_0", 0.25), metric("macro_f1", 0.5), metric("loss", 1.5)],
+            has_log: true,
+        };
+        let wide = text(std::slice::from_ref(&run), None);
+        assert!(wide.contains("SET  METRICS") && wide.contains("1970-01-01 00:00"), "{wide}");
+        assert!(
+            wide.ends_with(
+                "macro_f1 = 0.5000, model[arch=resnet18].loss = 1.500, model[arch=resnet18].f1_0 = 0.2500\n"
+            )
+        );
+        insta::assert_snapshot!(text(std::slice::from_ref(&run), Some(120)), @r"
+        RUN                     BEGAN (UTC)       TOOK    OUTCOME     INSTANCES        METRICS
+        000170-20261130-205356  1970-01-01 00:00  13.6 s  up to date  1 ran, 3 cached  model[arch=resnet18].macro_f1 = 0.5000
+        ");
+        insta::assert_snapshot!(text(&[run], Some(80)), @r"
+        RUN                     TOOK    OUTCOME     METRICS
+        000170-20261130-205356  13.6 s  up to date  macro_f1 = 0.5000, loss = 1.500
+        ");
+    }
 }

@@ -90,6 +90,15 @@ impl RunStory {
         running.into_iter()
     }
 
+    /// Says of what ran at the end of the log that it was interrupted: its run was killed.
+    pub(crate) fn end_with_its_run(&mut self) {
+        for state in self.states.values_mut().chain(&mut self.timeline.spans.state) {
+            if *state == InstanceState::Running {
+                *state = InstanceState::Interrupted;
+            }
+        }
+    }
+
     /// Notes what an instance reports.
     fn note(&mut self, number: usize, event: &RunEvent) {
         match event {
@@ -324,5 +333,15 @@ stages:
         assert_eq!(story.timeline.critical, [0, 1]);
         assert_eq!(story.states[&1], InstanceState::Skipped);
         assert_eq!(story.outcome, None);
+    }
+
+    #[test]
+    fn what_a_killed_run_was_at_is_interrupted() {
+        let mut story = RunStory::of(&plan(), &[at(110, started("a")), at(120, started("c"))]);
+        assert_eq!(story.states[&0], InstanceState::Running);
+        story.end_with_its_run();
+        assert_eq!(story.states[&0], InstanceState::Interrupted);
+        assert_eq!(story.timeline.spans.state, [InstanceState::Interrupted; 2]);
+        assert_eq!(story.running_instances().count(), 0);
     }
 }

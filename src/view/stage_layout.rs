@@ -14,11 +14,13 @@ const HEIGHT: f64 = 46.0;
 /// Least width of one.
 const LEAST_WIDTH: f64 = 96.0;
 /// Width of a letter of a box's title and of its second line, and that of their margins.
-const LETTER: f64 = 7.2;
+const LETTER: f64 = 7.8;
 const SMALL_LETTER: f64 = 6.4;
 const PADDING: f64 = 22.0;
 /// Gap between boxes of a layer.
 const GAP: f64 = 14.0;
+/// Gap between edges that pass a layer.
+const EDGE_GAP: f64 = 8.0;
 /// Gap between layers, from left to right and from top to bottom.
 const LAYER_GAP: (f64, f64) = (38.0, 30.0);
 /// Margin around the whole.
@@ -117,7 +119,7 @@ fn by_dagre(
         Direction::Right => (RankDir::LR, LAYER_GAP.0),
         Direction::Down => (RankDir::TB, LAYER_GAP.1),
     };
-    graph.set_graph(GraphLabel { rankdir, ranksep, nodesep: GAP, ..GraphLabel::default() });
+    graph.set_graph(GraphLabel { rankdir, ranksep, nodesep: GAP, edgesep: EDGE_GAP, ..GraphLabel::default() });
     graph.set_default_edge_label(EdgeLabel::default);
     let name = |stage: usize| format!("s{stage}");
     for (stage, (width, height)) in sizes.iter().enumerate().filter_map(|(stage, size)| Some((stage, (*size)?))) {

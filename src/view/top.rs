@@ -20,6 +20,8 @@ const LOG_HEIGHT: u16 = 8;
 const MAX_PROGRESS: usize = 22;
 /// Width of a share as a bar.
 const BAR: usize = 10;
+/// Width of a node's name.
+const NODE: usize = 12;
 
 /// Contents of the screen.
 #[derive(Debug, Clone, Default)]
@@ -118,8 +120,15 @@ fn draw_head(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
 
 fn draw_running(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let has_nodes = screen.running.iter().any(|row| row.node.is_some());
+    // What is left is for names and metrics.
+    let widest = |of: fn(&RunningRow) -> usize| screen.running.iter().map(of).max().unwrap_or(0);
+    let progress = widest(|row| row.progress.chars().count().min(MAX_PROGRESS));
+    let took = widest(|row| duration(row.took).chars().count());
+    let node = if has_nodes { NODE + 1 } else { 0 };
+    let left = usize::from(area.width).saturating_sub(BAR + progress + took + node + 6);
+    let name = widest(|row| row.instance.chars().count()).min(left * 3 / 5);
     let row = |(number, row): (usize, &RunningRow)| {
-        let mut cells = vec![escape(&row.instance).into_owned()];
+        let mut cells = vec![fitting(&row.instance, name)];
         cells.extend(has_nodes.then(|| escape(row.node.as_deref().unwrap_or_default()).into_owned()));
         let share = row.share.map(share_bar).unwrap_or_default();
         cells.extend([share, escape(&row.progress).into_owned(), duration(row.took)]);
@@ -129,28 +138,19 @@ fn draw_running(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
         Row::new(cells).style(style)
     };
     let rows: Vec<Row<'_>> = screen.running.iter().enumerate().map(row).collect();
-    // What is left is for names and metrics.
-    let widest = |of: fn(&RunningRow) -> usize| {
-        let widths = screen.running.iter().map(of);
-        Constraint::Length(u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX))
-    };
-    let mut widths = vec![Constraint::Fill(1)];
-    widths.extend(has_nodes.then_some(Constraint::Length(12)));
-    widths.extend([
-        Constraint::Length(BAR as u16),
-        widest(|row| row.progress.chars().count().min(MAX_PROGRESS)),
-        widest(|row| duration(row.took).chars().count()),
-        Constraint::Fill(1),
-    ]);
+    let mut widths = vec![columns(name)];
+    widths.extend(has_nodes.then_some(columns(NODE)));
+    widths.extend([columns(BAR), columns(progress), columns(took), Constraint::Fill(1)]);
     let block = framed(format!("running {}", screen.running.len()));
     frame.render_widget(Table::new(rows, widths).block(block), area);
 }
 
 fn draw_waiting(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
-    let row = |(instance, why): &(String, String)| {
-        Row::new(vec![escape(instance).into_owned(), format!("waits {}", escape(why))])
-    };
-    let table = Table::new(screen.waiting.iter().map(row), [Constraint::Fill(1), Constraint::Fill(1)]);
+    let longest = screen.waiting.iter().map(|(instance, _)| instance.chars().count()).max().unwrap_or(0);
+    let name = longest.min(usize::from(area.width) * 3 / 5);
+    let row =
+        |(instance, why): &(String, String)| Row::new(vec![fitting(instance, name), format!("waits {}", escape(why))]);
+    let table = Table::new(screen.waiting.iter().map(row), [columns(name), Constraint::Fill(1)]);
     frame.render_widget(table.block(framed(format!("waiting {}", screen.waiting.len()))), area);
 }
 
@@ -188,6 +188,22 @@ fn draw_log(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
 
 fn framed(title: String) -> Block<'static> {
     Block::new().borders(Borders::ALL).title(Line::from(format!(" {title} ")))
+}
+
+/// A width of a column.
+fn columns(width: usize) -> Constraint {
+    Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX))
+}
+
+/// A name without its middle where it is too long: instances differ at their ends.
+fn fitting(name: &str, width: usize) -> String {
+    let name: Vec<char> = escape(name).chars().collect();
+    if name.len() <= width || width < 3 {
+        return name.into_iter().collect();
+    }
+    let (start, end) = (width / 3, width - 1 - width / 3);
+    let parts = [&name[..start], &['…'], &name[name.len() - end..]];
+    parts.concat().into_iter().collect()
 }
 
 /// A share as a bar.
@@ -256,6 +272,17 @@ mod tests {
         screen.running.clear();
         let shown = plain(&screen, 110, 30);
         assert!(shown.contains(" messages ") && shown.contains("data: read"), "{shown}");
+    }
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        let mut screen = screen();
+        screen.waiting[0].0 = "validation_prediction[model=densenet121,fold=0,seed=1]".to_owned();
+        screen.running[0].instance = "model[model=densenet121,fold=1]".to_owned();
+        let shown = plain(&screen, 80, 24);
+        assert!(shown.contains("fold=0,seed=1] waits for free CPUs") && shown.contains("fold=1] ████"), "{shown}");
+        assert!(shown.contains("loss 0.25"), "{shown}");
+        assert_eq!(fitting("abcdefghij", 7), "ab…ghij");
     }
 
     #[test]

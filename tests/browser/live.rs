@@ -179,6 +179,7 @@ fn the_page_follows_a_training_over_a_kill() {
     run.wait().unwrap();
     browser.wait("document.documentElement.dataset.outcome === 'killed'");
     browser.wait("document.getElementById('head').innerText.includes('ended early')");
+    assert_eq!(browser.eval(STATES), "done,interrupted,waiting");
     std::fs::write(signs.path().join("go"), "").unwrap();
     assert!(project.run(&[]).code == 0);
     browser.wait("document.documentElement.dataset.outcome === 'up_to_date'");

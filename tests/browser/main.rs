@@ -81,6 +81,8 @@ fn a_report_is_drawn_and_loads_nothing() {
     assert!(painted(&mut browser, ".u-wrap canvas") > 500);
     assert_eq!(browser.eval("document.querySelectorAll('svg .node').length"), 4);
     assert_eq!(browser.eval("document.querySelectorAll('#figures table').length"), 2);
+    let charts = "[...document.querySelectorAll('#learning-curves h3')].map((title) => title.textContent).join()";
+    assert_eq!(browser.eval(charts), "accuracy,loss", "a score and a loss");
     let text = browser.eval("document.body.innerText").as_str().unwrap().to_owned();
     for part in [
         "tour",
@@ -116,6 +118,24 @@ fn the_legend_filters_and_the_tip_says_values() {
     browser.wait("!document.getElementById('tip').hidden");
     let tip = browser.eval("document.getElementById('tip').textContent").as_str().unwrap().to_owned();
     assert!(tip.contains("step ") && tip.contains("fold=1"), "{tip}");
+    assert_eq!(browser.errors(), [] as [String; 0]);
+}
+
+#[test]
+fn a_comparison_shows_the_lines_of_a_script_that_differ() {
+    let Some(mut browser) = Browser::start() else { return };
+    let project = Project::new(PIPELINE);
+    report(&project);
+    assert_eq!(project.run(&["--set", "epochs=20"]).code, 1);
+    let outcome = project.athanor(&["report", "p.yaml", "--set", "epochs=20", "--diff", "last~1", "-o", "diff.html"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    browser.set_up(1280, 1000, false);
+    browser.open(&format!("file://{}", project.path("diff.html").display()), DRAWN);
+    let lines =
+        |kind: &str| format!("document.querySelector('#compared-with-the-other-run pre .{kind}').textContent.trim()");
+    assert_eq!(browser.eval(&lines("down")), "- for epoch in $(seq 30); do");
+    assert_eq!(browser.eval(&lines("up")), "+ for epoch in $(seq 20); do");
+    assert_eq!(browser.eval("document.querySelectorAll('#learning-curves .legend i.dashed').length"), 4);
     assert_eq!(browser.errors(), [] as [String; 0]);
 }
 

@@ -32,9 +32,14 @@ function svg(tag, attributes = {}, ...children) {
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-const PALETTE = ["#4269d0", "#e8743b", "#3ca951", "#d6405b", "#8a63d2", "#1f9aa6", "#b8860b", "#e377c2", "#7a8590", "#6b8e23",
-  "#1b3a8a", "#a8481a", "#12692a", "#8a1530", "#4e2a94", "#0b6670", "#7a5a00", "#a83a86", "#3f4a55", "#3f5a10"];
-const colour = (index) => PALETTE[index % PALETTE.length];
+const PALETTE = ["#4269d0", "#e8743b", "#3ca951", "#d6405b", "#8a63d2", "#1f9aa6", "#b8860b", "#e377c2", "#7a8590", "#6b8e23"];
+/** The same darker, or lighter on dark paper. */
+const DEEP = ["#1b3a8a", "#a8481a", "#12692a", "#8a1530", "#4e2a94", "#0b6670", "#7a5a00", "#a83a86", "#3f4a55", "#3f5a10"];
+const PALE = ["#9db4f0", "#f3b48c", "#93d6a0", "#f0a0ae", "#c4aef0", "#8fd6de", "#e6cf7a", "#f2bfe6", "#b9c3cc", "#bcd68c"];
+const onDark = matchMedia("screen and (prefers-color-scheme: dark)");
+const colour = (index) => [...PALETTE, ...(onDark.matches ? PALE : DEEP)][index % 20];
+/** Colour of writing on it. */
+const inkOn = (index) => (onDark.matches && index % 20 >= PALETTE.length ? "#10151c" : "#ffffff");
 
 /** A number with the digits that count. */
 function number(value) {
@@ -56,7 +61,16 @@ function measured(value) {
 const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${measured(Math.abs(value))}`;
 
 /** A long text, of which the beginning is shown until it is clicked. */
-const clamped = (text) => el("div.clamp", { title: text, onclick: (event) => event.currentTarget.classList.toggle("clamp") }, text);
+const clamped = (text) => el("div.lines.clamp", { title: text, onclick: (event) => event.currentTarget.classList.toggle("clamp") }, text);
+
+/** A text in words; lines that follow are the differences of two texts, with a sign before each that is in one of them alone. */
+function difference(text) {
+  const [first, ...lines] = text.split("\n");
+  if (!lines.length) return clamped(text);
+  const margin = Math.min(...lines.filter((line) => line.trim()).map((line) => line.match(/^ */)[0].length));
+  const kind = (line) => ({ "+": "up", "-": "down" })[line.trim()[0]] ?? "soft";
+  return [first, el("pre", {}, lines.map((line) => el(`span.${kind(line)}`, {}, `${line.slice(margin)}\n`)))];
+}
 
 /** Whether a name is short enough for one line. */
 const isShort = (name) => typeof name === "string" && name.length <= 40;

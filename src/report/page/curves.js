@@ -36,17 +36,20 @@ function smoothed(row, weight) {
 /** Distances of marks on an axis of steps, which are whole. */
 const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
 
+/** Metrics that are offered at once. */
+const MOST_METRICS = 8;
+
 /** Series of a chart are coloured by instance, so that all charts agree. */
 function drawCurves(data) {
   const withCurves = new Set(data.curves.map((curve) => curve.metric));
   const metrics = data.metric_order.filter((metric) => withCurves.has(metric));
   const owners = [...new Set(data.curves.map((curve) => curve.i))];
   const colourOf = new Map(owners.map((owner, at) => [owner, colour(at)]));
-  const state = (ui.curves ??= { hidden: new Set(), filter: "", smooth: 0, log: false });
+  const state = (ui.curves ??= { hidden: new Set(), filter: "", smooth: 0, log: false, more: false });
   const name = (curve) => data.instances.name[curve.i] + (curve.other ? " (other run)" : "");
   const key = (curve) => `${curve.i}${curve.other ? "'" : ""}`;
-  const chosen = (ui.chosen ??= new Set(metrics.slice(0, 2)));
-  if (!metrics.some((metric) => chosen.has(metric))) metrics.slice(0, 2).forEach((metric) => chosen.add(metric));
+  const chosen = (ui.chosen ??= new Set());
+  if (!metrics.some((metric) => chosen.has(metric))) data.first_curves.forEach((metric) => chosen.add(metric));
   const charts = el("div.charts");
   const legend = el("div.legend");
   const isShown = (curve) => !state.hidden.has(key(curve)) && name(curve).toLowerCase().includes(state.filter);
@@ -103,13 +106,18 @@ function drawCurves(data) {
         else if (!state.hidden.delete(key(curve))) state.hidden.add(key(curve));
         draw();
       },
-    }, el("i", { style: `background:${colourOf.get(curve.i)}` }), name(curve)));
+    }, el(curve.other ? "i.dashed" : "i", { style: `color:${colourOf.get(curve.i)}` }), name(curve)));
   }
 
-  const picker = metrics.length > 1 ? el("span", {}, metrics.map((metric) => el("label", { style: "margin-right:12px" }, el("input", {
+  const box = (metric) => el("label", {}, el("input", {
     type: "checkbox", checked: chosen.has(metric),
     onchange: (event) => { if (event.target.checked) chosen.add(metric); else chosen.delete(metric); draw(); },
-  }), " ", metric))) : null;
+  }), " ", metric);
+  // Scores of single classes are many: they are there on a click.
+  const first = metrics.length > MOST_METRICS + 2 ? MOST_METRICS : metrics.length;
+  const more = metrics.length > first ? el("details", { open: state.more, ontoggle: (event) => { state.more = event.target.open; } },
+    el("summary", {}, `${metrics.length - first} more`), el("div.controls", {}, metrics.slice(first).map(box))) : null;
+  const picker = metrics.length > 1 ? [metrics.slice(0, first).map(box), more] : null;
   const controls = el("div.controls", {},
     el("input", { type: "search", placeholder: "Filter, e.g. fold=0", "aria-label": "Filter curves", id: "curve-filter", value: state.filter, oninput: (event) => { state.filter = event.target.value.toLowerCase(); draw(); } }),
     el("label", {}, "smoothing ", el("input", { type: "range", min: 0, max: 0.98, step: 0.02, value: state.smooth, "aria-label": "Smoothing", oninput: (event) => { state.smooth = Number(event.target.value); draw(); } })),

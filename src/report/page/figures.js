@@ -5,7 +5,22 @@ function drawFigure(figure) {
   const draw = { table: figureTable, matrix: figureMatrix, curves: figureLines, bars: figureBars, histogram: figureHistogram, images: figureImages }[figure.kind];
   if (!draw) return null;
   const drawn = isEmpty(figure) ? el("p.soft", {}, "There is nothing in it.") : draw(figure);
-  return el("figure", {}, el("h3", {}, figure.title), drawn, figure.caption ? el("figcaption", {}, figure.caption) : null);
+  return el(isWide(figure) ? "figure.wide" : "figure", {}, el("h3", {}, figure.title), drawn, figure.caption ? el("figcaption", {}, figure.caption) : null);
+}
+
+/** Pixels of half of the page's width, and images that fit there. */
+const [HALF, HALF_IMAGES] = [545, 4];
+
+/** Whether a figure needs the whole width of the page. */
+function isWide({ kind, rows, columns }) {
+  const letters = (cell) => (typeof cell === "number" ? measured(cell) : String(cell ?? "")).length;
+  const longest = (texts) => Math.max(0, ...texts.map(letters));
+  switch (kind) {
+    case "images": return rows.flat().length > HALF_IMAGES;
+    case "matrix": return longest(rows) * 6.5 + columns.length * 34 > HALF;
+    case "table": return columns.reduce((sum, title, at) => sum + 12 + 7 * longest([title, ...rows.map((row) => row[at])]), 0) > HALF;
+    default: return false;
+  }
 }
 
 /** Whether a figure has nothing that could be drawn. */
@@ -21,7 +36,8 @@ function isEmpty({ kind, rows, columns, values, series, counts }) {
 }
 
 function figureTable({ columns, rows }) {
-  return table(columns.map((title) => ({ title })), rows, { shown: 40 });
+  // Names that are short are easier to compare on one line.
+  return table(columns.map((title, at) => ({ title, nowrap: rows.every((row) => typeof row[at] === "number" || isShort(row[at] ?? "")) })), rows, { shown: 40 });
 }
 
 function figureMatrix({ rows, columns, values, row_title: rowTitle, column_title: columnTitle }) {
@@ -29,8 +45,8 @@ function figureMatrix({ rows, columns, values, row_title: rowTitle, column_title
   const most = Math.max(...flat.map(Math.abs), 1e-12);
   const cell = (value, r, c) => {
     const share = value == null ? 0 : Math.abs(value) / most;
-    return el("td", {
-      style: `background:rgba(${css("--heat")},${(share * 0.85).toFixed(3)})${share > 0.6 ? ";color:#fff" : ""}`,
+    return el(share > 0.8 ? "td.deep" : "td", {
+      style: `background:rgba(var(--heat),${(share * 0.85).toFixed(3)})`,
       onmousemove: (event) => tip(event, `${rowTitle || "row"}: ${rows[r]}\n${columnTitle || "column"}: ${columns[c]}\n${number(value)}`), onmouseleave: hideTip,
     }, value ? number(value) : "");
   };
@@ -53,10 +69,10 @@ function ticks(from, to, count = 5) {
 const [PLOT_W, PLOT_H, PAD_L, PAD_B, PAD_T] = [520, 250, 66, 38, 8];
 const shorter = (text, letters) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
 
-/** Axes of a plot, of which `below` is left for labels. */
-function frame(x, y, xTitle, yTitle, xTicks, below = PAD_B) {
+/** Axes of a plot, of which `below` is left for labels; `isCounted`: heights are whole numbers. */
+function frame(x, y, { xTitle, yTitle, xTicks, below = PAD_B, isCounted = false }) {
   const place = { x: (value) => PAD_L + ((value - x[0]) / (x[1] - x[0] || 1)) * (PLOT_W - PAD_L - 10), y: (value) => PLOT_H - below - ((value - y[0]) / (y[1] - y[0] || 1)) * (PLOT_H - below - PAD_T) };
-  const lines = ticks(...y).map((value) => [
+  const lines = ticks(...y).filter((value) => !isCounted || Number.isInteger(value)).map((value) => [
     svg("line", { x1: PAD_L, x2: PLOT_W - 10, y1: place.y(value), y2: place.y(value), stroke: "var(--line)" }),
     svg("text", { x: PAD_L - 6, y: place.y(value) + 4, "text-anchor": "end", class: "soft" }, number(value)),
   ]);
@@ -83,7 +99,7 @@ function legendOf(names, onToggle) {
 }
 
 function figureLines({ series, x_title: xTitle, y_title: yTitle }) {
-  const { place, parts } = frame(span(series.flatMap((line) => line.x)), span(series.flatMap((line) => line.y), true), xTitle, yTitle);
+  const { place, parts } = frame(span(series.flatMap((line) => line.x)), span(series.flatMap((line) => line.y), true), { xTitle, yTitle });
   const groups = series.map((line, at) => {
     const points = line.x.map((x, index) => [x, line.y[index]]).filter(([, y]) => y != null);
     const path = points.map(([x, y], index) => `${index ? "L" : "M"}${place.x(x).toFixed(1)},${place.y(y).toFixed(1)}`).join("");
@@ -98,12 +114,13 @@ function figureLines({ series, x_title: xTitle, y_title: yTitle }) {
 
 function figureBars({ labels, series, y_title: yTitle }) {
   const widest = Math.max(...labels.map((label) => label.length));
-  const every = Math.ceil(labels.length / (widest < 4 ? 28 : 14));
-  const slanted = (widest * labels.length) / every > 60;
+  const slanted = widest * labels.length > 60 && widest > 3;
+  // Labels stand beside each other, or one below the other where they are slanted.
+  const every = Math.ceil((labels.length * (slanted ? 22 : widest * 7 + 5)) / (PLOT_W - PAD_L - 10));
   const letters = slanted ? 20 : 40;
   const longest = Math.min(letters, widest);
   const below = slanted ? Math.max(PAD_B, 18 + longest * 3.4) : PAD_B;
-  const { place, parts } = frame([0, labels.length], span(series.flatMap((bars) => bars.values), true), null, yTitle, [], below);
+  const { place, parts } = frame([0, labels.length], span(series.flatMap((bars) => bars.values), true), { yTitle, xTicks: [], below });
   const group = (PLOT_W - PAD_L - 10) / labels.length;
   const width = (group * 0.8) / series.length;
   const bars = series.flatMap((each, at) => each.values.map((value, label) => value == null ? null : svg("rect", {
@@ -115,7 +132,7 @@ function figureBars({ labels, series, y_title: yTitle }) {
 }
 
 function figureHistogram({ edges, counts, x_title: xTitle }) {
-  const { place, parts } = frame([edges[0], edges.at(-1)], span(counts, true), xTitle, null);
+  const { place, parts } = frame([edges[0], edges.at(-1)], span(counts, true), { xTitle, isCounted: counts.every(Number.isInteger) });
   const bars = counts.map((count, at) => svg("rect", {
     x: place.x(edges[at]) + 0.4, width: Math.max(place.x(edges[at + 1]) - place.x(edges[at]) - 0.8, 0.5), y: place.y(count), height: place.y(0) - place.y(count), fill: colour(0),
     onmousemove: (event) => tip(event, `${number(edges[at])} to ${number(edges[at + 1])}: ${number(count)}`), onmouseleave: hideTip,
@@ -127,5 +144,5 @@ function figureHistogram({ edges, counts, x_title: xTitle }) {
 function figureImages({ rows }) {
   const isInline = (image) => /^data:image\/(png|jpeg);base64,[A-Za-z0-9+/=]*$/.test(image);
   const image = (each) => isInline(each.image) ? el("figure", {}, el("img", { src: each.image, alt: each.caption, title: each.caption }), el("figcaption", {}, each.caption)) : null;
-  return el("div.thumbs", {}, rows.map((row) => el("div", {}, row.map(image))));
+  return el("div.thumbs", {}, rows.map((row) => el(row.length > 1 ? "div.together" : "div", {}, row.map(image))));
 }

@@ -83,7 +83,8 @@ function drawGantt(data) {
       const [from, to] = [Math.max(x(spans.start[at]), left), Math.min(x(spans.end[at]), width - 8)];
       if (to < left || from > width - 8) continue;
       const y = top + bar.row * (height + 2);
-      const w = Math.max(to - from, 1);
+      // Bars of one colour are to be told apart.
+      const w = Math.max(to - from - (to - from > 4 ? 1 : 0), 1);
       paint.fillStyle = stageColour(data.instances.stage[spans.i[at]]);
       paint.fillRect(from, y, w, height);
       if (spans.state[at] !== "done") {
@@ -100,7 +101,7 @@ function drawGantt(data) {
         paint.beginPath();
         paint.rect(from, y, w - 4, height);
         paint.clip();
-        paint.fillStyle = "#fff";
+        paint.fillStyle = inkOn(data.instances.stage[spans.i[at]]);
         paint.fillText(data.instances.name[spans.i[at]], from + 5, y + height - 5);
         paint.restore();
       }

@@ -4,6 +4,12 @@
   const token = new URLSearchParams(location.search).get("token") ?? "";
   const state = { timer: null, last: 0, failed: 0, seen: "", mark: null, waits: false };
 
+  /** Last values of the metrics that tell most. */
+  function telling(data, metrics) {
+    const known = data.metric_order.filter((name) => name in metrics);
+    return [...known, ...Object.keys(metrics).filter((name) => !known.includes(name))].slice(0, 4).map((name) => `${name} ${number(metrics[name])}`).join(", ");
+  }
+
   /** Progress, estimates and messages of what runs now. */
   function live(data) {
     const box = $("live");
@@ -11,17 +17,19 @@
       const share = each.total ? Math.min(1, each.done / each.total) : null;
       const took = data.made - each.since;
       const left = share ? (took * (1 - share)) / share : each.expected != null ? Math.max(0, each.expected - took) : null;
-      return el("tr", {}, el("td.name", {}, each.instance), el("td", {}, share == null ? "" : el("progress", { max: 1, value: share })),
-        el("td.num", {}, each.total ? `${number(each.done)} of ${number(each.total)} ${each.unit}` : each.done ? `${number(each.done)} ${each.unit}` : ""),
-        each.node ? el("td", {}, `on ${each.node}`) : null, el("td.num", {}, duration(took)), el("td.num", {}, left == null ? "" : `about ${duration(left)} left`),
-        el("td", {}, Object.entries(each.metrics).slice(-4).map(([name, value]) => `${name} ${number(value)}`).join(", ")));
+      const words = [
+        each.total ? `${number(each.done)} of ${number(each.total)} ${each.unit}` : each.done ? `${number(each.done)} ${each.unit}` : null,
+        each.node ? `on ${each.node}` : null, duration(took), left == null ? null : `about ${duration(left)} left`,
+      ].filter(Boolean).join(" · ");
+      return el("div.now", {}, el("span", {}, each.instance), share == null ? el("span") : el("progress", { max: 1, value: share }),
+        el("span", {}, words), el("span.soft", {}, telling(data, each.metrics)));
     });
     const logs = data.live.running.filter((each) => each.log.length).map((each) => el("details", { "data-log": each.instance, open: openLogs.has(each.instance), ontoggle: (event) => { if (event.target.open) openLogs.add(each.instance); else openLogs.delete(each.instance); } }, el("summary.small", {}, `log of ${each.instance}`), el("pre", {}, each.log.join("\n"))));
     const { done, total, eta, waiting } = data.live;
     const waits = waiting.length ? el("details", { open: state.waits, ontoggle: (event) => { state.waits = event.target.open; } }, el("summary.small", {}, `${plural(waiting.length, "instance")}${waiting.length === 100 ? " or more" : ""} waiting`), el("ul.plain", {}, waiting.map((each) => el("li", {}, el("span.mono", {}, each.instance), ` waits ${each.why}`)))) : "";
     box.replaceChildren(el("h2", {}, "Now"),
       el("p", {}, el("progress", { max: Math.max(total, 1), value: done, style: "width:220px;vertical-align:middle" }), ` ${plural(done, "instance")} of ${number(total)} up to date`, eta != null && data.run?.outcome === "running" ? `, about ${duration(eta)} left` : ""),
-      running.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, running))) : el("p.soft", {}, data.run?.outcome === "running" ? "Nothing runs at this moment." : "No run is going on. The page goes on with the next one."), waits, ...logs,
+      ...(running.length ? running : [el("p.soft", {}, data.run?.outcome === "running" ? "Nothing runs at this moment." : "No run is going on. The page goes on with the next one.")]), waits, ...logs,
       data.live.messages.length ? el("ul.plain", {}, data.live.messages.map((text) => el("li", {}, text))) : "");
   }
   const openLogs = new Set();
@@ -74,7 +82,7 @@
     if (state.timer == null) state.timer = setTimeout(refresh, Math.max(0, 250 - (performance.now() - state.last)));
   }
 
-  $("nav").after(el("div", { style: "max-width:1200px;margin:0 auto;padding:0 20px" }, el("p.soft.small", { id: "connection" }),
+  $("nav").after(el("div.page", {}, el("p.soft.small", { id: "connection" }),
     el("p.controls", { id: "controls", hidden: true },
       el("button", { id: "stop", title: "As Ctrl-C does: stages that run may save their state; a second time stops them at once.", onclick: () => ask("stop", "The run was asked to stop.") }, "Stop the run"),
       el("button", { id: "keep-going", title: "From now on a failure stops only what depends on it.", onclick: () => ask("keep-going", "The run was asked to go on after failures.") }, "Keep going after failures"),

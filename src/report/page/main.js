@@ -82,6 +82,9 @@ function instances(data) {
   return { node, choose: (at) => { filter.stage = at; stages.value = at; draw(); node.scrollIntoView({ behavior: "smooth" }); } };
 }
 
+/** Figures of an instance by their names, numbers before images: what is to be compared stands together. */
+const imagesLast = (list) => list.slice().sort((one, other) => (one.kind === "images") - (other.kind === "images"));
+
 function figures(data) {
   if (!data.figures.length) return null;
   const byInstance = new Map();
@@ -89,7 +92,7 @@ function figures(data) {
   // Those of the first instance of each stage are open: of its others they are alike.
   const seen = new Set();
   const isFirst = (i) => !seen.has(data.instances.stage[i]) && seen.add(data.instances.stage[i]);
-  const groups = [...byInstance].map(([i, list]) => el("details", { open: Boolean(isFirst(i)) }, el("summary", {}, el("b", {}, data.instances.name[i])), el("div.figures", { style: "margin:12px 0 20px" }, list.map(drawFigure))));
+  const groups = [...byInstance].map(([i, list]) => el("details", { open: Boolean(isFirst(i)) }, el("summary", {}, el("b", {}, data.instances.name[i])), el("div.figures", { style: "margin:12px 0 20px" }, imagesLast(list).map(drawFigure))));
   const note = data.figures_left_out ? el("p.soft.small", {}, `${plural(data.figures_left_out, "figure")} left out to keep this file small.`) : null;
   return section("Figures", groups, note);
 }
@@ -110,10 +113,10 @@ function changes(data) {
   // Instances of which the same is said stand together.
   const alike = new Map();
   data.changes.forEach((each) => alike.set(each.what.join("\n"), [...(alike.get(each.what.join("\n")) ?? []), each]));
-  const rows = [...alike.values()].map((group) => [group.map((each) => each.instance).join(", "), el("ul.plain", {}, group[0].what.map((text) => el("li", {}, clamped(text))))]);
+  const rows = [...alike.values()].map((group) => [group.map((each) => each.instance).join(", "), el("ul.plain", {}, group[0].what.map((text) => el("li", {}, difference(text))))]);
   const isPair = (each) => each.before != null && each.now != null;
-  const difference = (each) => (isPair(each) ? { sort: each.now - each.before, show: signed(each.now - each.before) } : null);
-  const metrics = data.metric_changes.slice().sort((a, b) => isPair(b) - isPair(a)).map((each) => [each.instance, each.metric, each.before, each.now, difference(each)]);
+  const change = (each) => (isPair(each) ? { sort: each.now - each.before, show: signed(each.now - each.before) } : null);
+  const metrics = data.metric_changes.slice().sort((a, b) => isPair(b) - isPair(a)).map((each) => [each.instance, each.metric, each.before, each.now, change(each)]);
   return section("Compared with the other run",
     rows.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.map(([name, list]) => el("tr", {}, el(isShort(name) ? "td.nowrap" : "td.name", {}, name), el("td", {}, list)))))) : el("p", {}, "Nothing that was declared differs."),
     metrics.length ? [el("h3", {}, "Metrics"), table([{ title: "instance" }, { title: "metric" }, { title: "before" }, { title: "now" }, { title: "difference", num: true }], metrics, { shown: 40 })] : null);
@@ -136,7 +139,7 @@ function show(data) {
   const list = instances(data);
   const sections = [
     tiles(data), failures(data),
-    section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
+    section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.filter((state) => data.instances.state.includes(state)).map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
     data.timeline?.spans.start.length ? section("Timeline", drawGantt(data)) : null,
     data.curves.length ? section("Learning curves", drawCurves(data)) : null,
     changes(data), figures(data), list.node, parameters(data), environment(data),

@@ -1,6 +1,6 @@
 //! From pixels to the bytes of a file.
 
-use libjpeg_turbo_rs::{Encoder, PixelFormat};
+use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 
 use crate::pixels::{Pixels, Samples};
 
@@ -68,8 +68,24 @@ pub fn jpeg(pixels: &Pixels, quality: u8) -> Result<Vec<u8>, EncodeError> {
     let (Samples::U8(samples), 1) = (&pixels.samples, pixels.channels) else {
         return Err(unsuitable("JPEG", pixels, "only grey images of 8 bits are"));
     };
-    Encoder::new(samples, pixels.width, pixels.height, PixelFormat::Grayscale)
-        .quality(quality)
-        .encode()
-        .map_err(|error| unsuitable("JPEG", pixels, error))
+    as_jpeg(pixels, Encoder::new(samples, pixels.width, pixels.height, PixelFormat::Grayscale), quality)
+}
+
+/// A grey or coloured 8-bit image as a baseline JPEG file of `quality` 1 to 100 for people to look at, with as many pixels of
+/// colour as of brightness.
+///
+/// # Errors
+/// If the image has another depth or other channels, or has a side over 65,500 pixels.
+pub fn jpeg_to_look_at(pixels: &Pixels, quality: u8) -> Result<Vec<u8>, EncodeError> {
+    let (samples, format) = match (&pixels.samples, pixels.channels) {
+        (Samples::U8(samples), 1) => (samples, PixelFormat::Grayscale),
+        (Samples::U8(samples), 3) => (samples, PixelFormat::Rgb),
+        _ => return Err(unsuitable("JPEG", pixels, "only images of 8 bits that are grey or in three colours are")),
+    };
+    let encoder = Encoder::new(samples, pixels.width, pixels.height, format).subsampling(Subsampling::S444);
+    as_jpeg(pixels, encoder.optimize_huffman(true), quality)
+}
+
+fn as_jpeg(pixels: &Pixels, encoder: Encoder<'_>, quality: u8) -> Result<Vec<u8>, EncodeError> {
+    encoder.quality(quality).encode().map_err(|error| unsuitable("JPEG", pixels, error))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use athanor_images::decode::{Limits, decode, header};
 use athanor_images::encode;
 use athanor_images::phash::phash;
-use athanor_images::pixels::Samples;
+use athanor_images::pixels::{Pixels, Samples};
 use athanor_images::resample::{Interpolation, resize};
 use athanor_images::statistics::statistics;
 use rayon::prelude::*;
@@ -86,6 +86,18 @@ fn jpeg_files_are_opencvs() {
         let quality = u8::try_from(case["quality"].as_u64().unwrap()).unwrap();
         assert_eq!(encode::jpeg(&image(&case["source"]), quality).unwrap(), bytes(&case["file"]));
     }
+}
+
+#[test]
+fn jpeg_files_to_look_at_have_the_colours_of_the_image() {
+    let samples: Vec<u8> = (0..32 * 16).flat_map(|at: usize| [(at % 32 * 8) as u8, 40, 200]).collect();
+    let colours = Pixels { width: 32, height: 16, channels: 3, samples: Samples::U8(samples.clone()) };
+    let decoded = decode(&encode::jpeg_to_look_at(&colours, 80).unwrap(), &Limits::default()).unwrap();
+    let Samples::U8(found) = decoded.samples else { panic!("it has 8 bits") };
+    let far = found.iter().zip(&samples).map(|(one, other)| one.abs_diff(*other)).max();
+    assert!(far <= Some(12), "{far:?}");
+    let deep = Pixels { samples: Samples::U16(vec![0; samples.len()]), ..colours };
+    assert!(encode::jpeg_to_look_at(&deep, 80).is_err());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::learn::data::ImagePool;
 
 /// Images of each sort.
 const SHOWN: usize = 8;
+/// Classes that a caption names.
+const NAMED: usize = 4;
 /// Probabilities are kept this far from 0 and 1 before a logarithm is taken.
 const EPSILON: f64 = 1e-15;
 
@@ -68,15 +70,22 @@ impl JudgedRows<'_> {
     }
 
     fn caption(&self, row: usize) -> String {
-        let named = |target: &Target| -> String {
-            let names: Vec<&str> = target.classes().iter().map(|class| self.names[*class].as_str()).collect();
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        };
-        let (actual, predicted) = (named(self.actual[row]), named(&self.predicted[row]));
-        let id = &self.ids[row];
-        if actual == predicted {
+        let (id, actual) = (&self.ids[row], self.named(self.actual[row]));
+        if self.actual[row].classes() == self.predicted[row].classes() {
             return format!("{id}: {actual}, as predicted");
         }
-        format!("{id}: {actual}; predicted {predicted}")
+        format!("{id}: {actual}; predicted {}", self.named(&self.predicted[row]))
+    }
+
+    /// Names of classes, the first ones of many.
+    fn named(&self, target: &Target) -> String {
+        let classes = target.classes();
+        let shown = if classes.len() > NAMED { NAMED - 1 } else { classes.len() };
+        let mut names: Vec<&str> = classes[..shown].iter().map(|class| self.names[*class].as_str()).collect();
+        let more = format!("{} more", classes.len() - shown);
+        if shown < classes.len() {
+            names.push(&more);
+        }
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }
 }

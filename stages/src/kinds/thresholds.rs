@@ -184,7 +184,10 @@ fn share_curves(matrix: &Matrix, thresholds: &[f64], names: Option<&[String]>) -
         let share = |point: f64| {
             (values.len() - values.partition_point(|value| *value <= point)) as f64 / values.len().max(1) as f64
         };
-        let x: Vec<f64> = (0..=CURVE_STEPS).map(|step| f64::from(step) / f64::from(CURVE_STEPS)).collect();
+        // The threshold is one of the points: its mark lies on the line.
+        let steps = (0..=CURVE_STEPS).map(|step| f64::from(step) / f64::from(CURVE_STEPS));
+        let mut x: Vec<f64> = steps.chain([*threshold]).collect();
+        x.sort_by(f64::total_cmp);
         let y = x.iter().map(|point| Some(share(*point))).collect();
         let name = names.map_or_else(|| format!("class {class}"), |names| names[class].clone());
         Series { name, x, y, mark: Some([*threshold, share(*threshold)]) }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Longest side of a thumbnail, in pixels.
 const SIDE: usize = 96;
 
+/// Quality of thumbnails in JPEG, of 100.
+const QUALITY: u8 = 80;
+
 /// Beginnings of images that views show, as data addresses.
 const PREFIXES: [&str; 2] = ["data:image/png;base64,", "data:image/jpeg;base64,"];
 
@@ -79,9 +82,12 @@ fn small(pixels: &Pixels) -> Pixels {
     resize(pixels, scaled(pixels.width), scaled(pixels.height), Interpolation::Area)
 }
 
+/// The image as a PNG file, or as the JPEG file that photographs need much less space as.
 fn thumbnail(pixels: &Pixels, caption: String) -> Option<Thumbnail> {
-    let file = encode::png(pixels).ok()?;
-    Some(Thumbnail { caption, image: format!("{}{}", PREFIXES[0], STANDARD.encode(file)) })
+    let files = [encode::png(pixels).ok(), encode::jpeg_to_look_at(pixels, QUALITY).ok()];
+    let files = PREFIXES.iter().zip(files).filter_map(|(prefix, file)| Some((prefix, file?)));
+    let (prefix, file) = files.min_by_key(|(_, file)| file.len())?;
+    Some(Thumbnail { caption, image: format!("{prefix}{}", STANDARD.encode(file)) })
 }
 
 #[cfg(test)]
@@ -103,10 +109,18 @@ mod tests {
     }
 
     #[test]
+    fn images_without_flat_areas_take_little_space() {
+        let noise = |at: usize| (at.wrapping_mul(2_654_435_761) >> 7) as u8 / 4;
+        let thumbnail = grey_thumbnail(Pixels::grey8(96, 96, (0..96 * 96).map(noise).collect()), "noise").unwrap();
+        assert!(thumbnail.is_inline() && thumbnail.image.starts_with(PREFIXES[1]));
+        assert!(thumbnail.image.len() < 96 * 96, "{}", thumbnail.image.len());
+    }
+
+    #[test]
     fn large_images_become_small() {
         let image = Pixels::grey16(960, 480, vec![32_768; 960 * 480]);
         let thumbnail = grey_thumbnail(image, "large").unwrap();
-        let file = STANDARD.decode(thumbnail.image.strip_prefix(PREFIXES[0]).unwrap()).unwrap();
+        let file = STANDARD.decode(thumbnail.image.split_once(',').unwrap().1).unwrap();
         assert_eq!(decode(&file, &Limits::default()), Ok(Pixels::grey8(96, 48, vec![128; 96 * 48])));
     }
 }

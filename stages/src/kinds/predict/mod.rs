@@ -81,8 +81,8 @@ impl StageKind for Predict {
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             prediction.run(models.collect::<Result<_, _>>()?, &devices, context)
         })?;
-        if let Some(samples) = prediction.samples(&matrices) {
-            context.figure("samples", samples);
+        for (name, samples) in prediction.samples(&matrices) {
+            context.figure(name, samples);
         }
         let Prediction { params, ids, .. } = prediction;
         outputs.write(&params, &ids, classes, &matrices)

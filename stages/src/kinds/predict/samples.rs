@@ -9,8 +9,9 @@ const SHOWN: usize = 8;
 const CLASSES: usize = 2;
 
 impl Prediction {
-    /// The figure, of `matrices` with the probabilities `[id, class]` of each augmentation; `None` without images.
-    pub(super) fn samples(&self, matrices: &[Vec<f64>]) -> Option<Figure> {
+    /// The figures with their names, of `matrices` with the probabilities `[id, class]` of each augmentation: of a few images one
+    /// of them all.
+    pub(super) fn samples(&self, matrices: &[Vec<f64>]) -> Vec<(&'static str, Figure)> {
         let probabilities = |row: usize| -> Vec<f64> {
             let of_class = |class: usize| {
                 let at = row * self.classes + class;
@@ -26,23 +27,39 @@ impl Prediction {
             })
             .collect();
         rows.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.2.cmp(&other.2)));
-        if rows.is_empty() {
-            return None;
+        let (most, rest) = rows.split_at(SHOWN.min(rows.len()));
+        let least = &rest[rest.len().saturating_sub(SHOWN)..];
+        let thumbnail = |(_, probabilities, row): &(f64, Vec<f64>, usize)| self.thumbnail(*row, probabilities);
+        let of = |name, title, caption: &str, rows: Vec<Vec<Thumbnail>>| {
+            (name, Figure::new(title, FigureData::Images { rows }).with_caption(caption))
+        };
+        let alone = |thumbnail: Thumbnail| vec![thumbnail];
+        let mut figures = Vec::new();
+        if !most.is_empty() {
+            let (title, caption) = match least.is_empty() {
+                true => {
+                    ("Images by certainty", "The highest probability of any class falls from the first to the last.")
+                }
+                false => ("Most certain images", "Those whose highest probability of any class is largest."),
+            };
+            figures.push(of("samples", title, caption, most.iter().filter_map(thumbnail).map(alone).collect()));
         }
-        let least = rows.len().saturating_sub(SHOWN).max(SHOWN.min(rows.len()));
-        let picked = rows[..SHOWN.min(rows.len())].iter().chain(&rows[least..]);
-        let thumbnails = picked.filter_map(|(_, probabilities, row)| Some(vec![self.thumbnail(*row, probabilities)?]));
-        let figure = Figure::new("Most and least certain images", FigureData::Images { rows: thumbnails.collect() });
-        Some(figure.with_caption(
-            "By the highest probability of any class: the most certain ones first, the least certain ones last.",
-        ))
+        if !least.is_empty() {
+            let rows = least.iter().rev().filter_map(thumbnail).map(alone).collect();
+            let caption = "Those whose highest probability of any class is smallest, the smallest first.";
+            figures.push(of("samples_uncertain", "Least certain images", caption, rows));
+        }
+        figures
     }
 
     fn thumbnail(&self, row: usize, probabilities: &[f64]) -> Option<Thumbnail> {
         let mut classes: Vec<(usize, f64)> = probabilities.iter().copied().enumerate().collect();
         classes.sort_by(|one, other| other.1.total_cmp(&one.1));
-        let classes: Vec<String> =
-            classes.iter().take(CLASSES).map(|(class, probability)| format!("{class}: {probability:.2}")).collect();
-        self.pool.thumbnail(self.images[row], format!("{} {}", self.ids[row], classes.join(", ")))
+        let classes: Vec<String> = classes
+            .iter()
+            .take(CLASSES)
+            .map(|(class, probability)| format!("class {class} {probability:.2}"))
+            .collect();
+        self.pool.thumbnail(self.images[row], format!("{}: {}", self.ids[row], classes.join(", ")))
     }
 }
