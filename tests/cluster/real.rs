@@ -90,7 +90,8 @@ impl Slurm {
         let urgent = self.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 600'");
         let urgent = urgent.trim();
         self.ask(&format!("until [ \"$(squeue -h -j {urgent} -o %T)\" = RUNNING ]; do sleep 0.1; done"));
-        self.ask(&format!("scancel {urgent}"));
+        // Slurm takes a job that starts again within the second in which it was stopped for the stopped one, and ends it.
+        self.ask(&format!("sleep 2; scancel {urgent}"));
         self.hurry(job);
     }
 

@@ -132,7 +132,7 @@ pub(crate) fn open(options: &RemoteOptions) -> Stored<Box<dyn Storage>> {
         #[cfg(not(feature = "cloud"))]
         Address::Bucket { scheme, .. } => {
             let what = format!(
-                "cannot be used, since this program was built without `{scheme}://`: build it with `--features cloud`."
+                "cannot be used, since this program was built without `{scheme}://`: build it with its default features."
             );
             Err(StorageError::new(Trouble::Other, what))
         }
