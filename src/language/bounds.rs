@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use minijinja::value::{Rest, ValueKind};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
 /// Maximum number of entries in the value of an expression, nested ones included.
@@ -24,7 +24,8 @@ static ORIGINAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Makes filters refuse values that are too long to iterate over.
 pub(super) fn bound(environment: &mut Environment<'static>) {
     for name in ITERATING_FILTERS {
-        environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<Value>| {
+        environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
+            let arguments = arguments.into_values();
             arguments.iter().try_for_each(check)?;
             ORIGINAL.empty_state().apply_filter(name, &arguments)
         });

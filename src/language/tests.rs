@@ -141,6 +141,22 @@ fn value(yaml: &str, vars: &str) -> Option<serde_json::Value> {
 }
 
 #[test]
+fn filters_get_arguments_by_name() {
+    use serde_json::json;
+    let vars = "{ l: [{ a: 2, t: x }, { a: 1, t: x }], w: [b, C, a] }";
+    for (expression, expected) in [
+        ("vars.l | map(attribute='a') | list", json!([2, 1])),
+        ("vars.l | sort(attribute='a') | map(attribute='a') | list", json!([1, 2])),
+        ("vars.w | sort(reverse=true) | join", json!("Cba")),
+        ("vars.w | sort(case_sensitive=true) | join(',')", json!("C,a,b")),
+        ("vars.l | unique(attribute='t') | length", json!(1)),
+        ("'a\\nb' | indent(2, first=true)", json!("  a\n  b")),
+    ] {
+        assert_eq!(value(&format!("|-\n  ${{{{ {expression} }}}}"), vars), Some(expected), "{expression}");
+    }
+}
+
+#[test]
 fn no_short_expression_makes_a_value_without_end() {
     for huge in [
         "[4] * 21 ** 6",
