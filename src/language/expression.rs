@@ -1,11 +1,13 @@
 //! Expressions `${{ … }}`: templates that are compiled once and evaluated at every matrix point.
 
-use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
+use minijinja::machinery::parse_expr;
+use minijinja::{Environment, ErrorKind, Expression};
 
 use super::bounds;
 use super::diagnostic::Diagnostic;
 use super::listing::{self, Listings};
 use super::node::{Entry, Key, Node, Value};
+use super::printing;
 use super::scan::{self, Chain, Piece};
 use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
 use super::span::{SourceText, Span};
@@ -72,10 +74,9 @@ impl Engine {
 
     /// As [`Engine::new`], where `files()` finds these lists of files.
     pub(crate) fn with_listings(listings: &Listings) -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let mut environment = printing::environment();
         environment.set_debug(true);
-        bounds::bound(&mut environment);
+        bounds::bound(&mut environment, &printing::FILTERS);
         listing::provide(&mut environment, listings);
         Engine { environment }
     }
@@ -170,6 +171,10 @@ impl Engine {
                 rewritten.replace_range(start..start + FIELDS.len(), FIELDS);
             }
         }
+        // What cannot be read is told below.
+        if let Ok(tree) = parse_expr(source) {
+            rewritten = printing::with_texts_joined(&rewritten, &tree);
+        }
         let expression = self.environment.compile_expression_owned(rewritten).map_err(|error| {
             let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
             Box::new(Diagnostic::new(span, format!("this expression cannot be read: {detail}")))
@@ -223,7 +228,7 @@ impl<'e> Template<'e> {
         match &self.shape {
             Shape::Text(parts) => interpolate(parts, scope, problems, render),
             Shape::Whole(compiled) => expression_text(compiled, "", scope, problems, render),
-            Shape::Constant(value) => scalar_text(value),
+            Shape::Constant(value) => value.scalar_text(),
             Shape::List(_) | Shape::Map(_) => None,
         }
     }
@@ -313,21 +318,11 @@ fn expression_text(
 
 /// A scalar inside text.
 fn plain(value: &Node, compiled: &Compiled<'_>, _before: &str) -> Result<String, Box<Diagnostic>> {
-    scalar_text(&value.value).ok_or_else(|| {
+    value.value.scalar_text().ok_or_else(|| {
         let message = format!("{} cannot be put into text", value.value.noun());
         let help = "only text, numbers and truth values can; a list can be joined with `| join(',')`";
         Box::new(Diagnostic::new(compiled.span, message).help(help))
     })
-}
-
-/// Text, numbers and truth values as text.
-pub fn scalar_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
-    }
 }
 
 impl Compiled<'_> {

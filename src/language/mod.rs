@@ -15,6 +15,7 @@ pub(crate) mod listing;
 #[doc(hidden)]
 pub mod node;
 pub(crate) mod output;
+mod printing;
 pub(crate) mod quantity;
 mod reference;
 mod sandbox_mode;

@@ -171,7 +171,7 @@ fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, Unsupp
         ValueKind::Map => {
             let entry = |key: EngineValue| {
                 let value = node(&live.get_item(&key).map_err(|_| UnsupportedValue::NotYaml)?, span, left)?;
-                Ok(Entry { key: Key { name: key.to_string(), span }, value })
+                Ok(Entry { key: Key { name: key_name(&key), span }, value })
             };
             let keys = live.try_iter().map_err(|_| UnsupportedValue::NotYaml)?;
             Value::Map(keys.map(entry).collect::<Result<_, _>>()?)
@@ -179,6 +179,15 @@ fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, Unsupp
         _ => return Err(UnsupportedValue::NotYaml),
     };
     Ok(Node { value, span })
+}
+
+/// A key, as YAML writes it.
+fn key_name(key: &EngineValue) -> String {
+    match key.kind() {
+        ValueKind::Bool => key.is_true().to_string(),
+        ValueKind::None => "null".to_owned(),
+        _ => key.to_string(),
+    }
 }
 
 fn number(live: &EngineValue) -> Option<Number> {

@@ -141,6 +141,41 @@ fn value(yaml: &str, vars: &str) -> Option<serde_json::Value> {
 }
 
 #[test]
+fn values_become_text_in_yamls_words() {
+    use serde_json::json;
+    let vars = "{ t: true, n: null, f: 1e-7, big: 1e21, m: { a: true, b: [null, x] }, l: [true, 2] }";
+    for (expression, expected) in [
+        ("'x' ~ true", json!("xtrue")),
+        ("'x' ~ vars.n ~ vars.t", json!("xnulltrue")),
+        ("vars.t ~ ''", json!("true")),
+        ("'x' ~ (1 == 2)", json!("xfalse")),
+        ("'x' ~ vars.f ~ ' ' ~ vars.big ~ ' ' ~ 1.0", json!("x1e-7 1e+21 1.0")),
+        ("'x' ~ vars.l", json!("x[true, 2]")),
+        ("'x' ~ vars.m", json!("x{\"a\": true, \"b\": [null, \"x\"]}")),
+        ("vars.t | string", json!("true")),
+        ("vars.n | string", json!("null")),
+        ("vars.l | map('string') | list", json!(["true", "2"])),
+        ("vars.l | join(',')", json!("true,2")),
+        ("vars.l | join", json!("true2")),
+        ("[{'a': true}, {'a': none}] | join('-', attribute='a')", json!("true-null")),
+        ("[{'a': true}] | join(',', 'a')", json!("true")),
+        ("'abc' | join('-')", json!("a-b-c")),
+        ("vars.t | upper", json!("TRUE")),
+        ("vars.t | replace('tr', 'bl')", json!("blue")),
+        ("vars.t | title", json!("True")),
+        ("'%s and %s, %d' | format(vars.t, vars.n, 3)", json!("true and null, 3")),
+        ("'%(a)s' | format(a=vars.t)", json!("true")),
+        ("{true: 1, none: 2}", json!({ "true": 1, "null": 2 })),
+        ("vars.t and not vars.n", json!(true)),
+    ] {
+        assert_eq!(value(&format!("|-\n  ${{{{ {expression} }}}}"), vars), Some(expected), "{expression}");
+    }
+    for undefined in ["'x' ~ vars.none", "vars.none | string"] {
+        assert_eq!(value(&format!("${{{{ {undefined} }}}}"), vars), None, "{undefined}");
+    }
+}
+
+#[test]
 fn filters_get_arguments_by_name() {
     use serde_json::json;
     let vars = "{ l: [{ a: 2, t: x }, { a: 1, t: x }], w: [b, C, a] }";
