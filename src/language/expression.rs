@@ -7,6 +7,7 @@ use super::bounds;
 use super::diagnostic::Diagnostic;
 use super::listing::{self, Listings};
 use super::node::{Entry, Key, Node, Value};
+use super::optional_names::optional_names;
 use super::printing;
 use super::scan::{self, Chain, Piece};
 use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
@@ -163,7 +164,7 @@ impl Engine {
         if source.is_empty() {
             return Err(Box::new(Diagnostic::new(span, "an expression is missing between `${{` and `}}`")));
         }
-        let chains = scan::chains(source);
+        let mut chains = scan::chains(source);
         let mut rewritten = source.to_owned();
         for chain in &chains {
             if chain.path[0] == "matrix" && chain.reads_fields() {
@@ -174,6 +175,10 @@ impl Engine {
         // What cannot be read is told below.
         if let Ok(tree) = parse_expr(source) {
             rewritten = printing::with_texts_joined(&rewritten, &tree);
+            let optional = optional_names(&tree);
+            for chain in &mut chains {
+                chain.may_be_missing = optional.iter().any(|path| chain.path.starts_with(path));
+            }
         }
         let expression = self.environment.compile_expression_owned(rewritten).map_err(|error| {
             let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -336,6 +341,13 @@ impl Compiled<'_> {
         if self.chains.iter().any(|chain| scope.is_failed(chain)) {
             return None;
         }
+        // Also what is not read here, such as `vars.b` of `vars.a or vars.b`. Points of a matrix may differ in their names.
+        let is_certain = |chain: &Chain, depth| chain.path[0] != "matrix" && scope.is_mapping(&chain.path[..depth]);
+        if let Some(problem) = self.unknown(scope, &is_certain) {
+            problems.push(problem);
+            return None;
+        }
+        let any = |_: &Chain, _| true;
         let failure = match self.expression.eval(scope.live()) {
             Ok(live) if !live.is_undefined() => match from_engine_value(&live, place) {
                 Ok(node) => return Some(node),
@@ -349,7 +361,7 @@ impl Compiled<'_> {
                 Err(UnsupportedValue::TooLarge) => bounds::too_large(),
             },
             Ok(_) => "the value is not defined".to_owned(),
-            Err(error) => match self.unknown(scope) {
+            Err(error) => match self.unknown(scope, &any) {
                 Some(problem) => {
                     problems.push(problem);
                     return None;
@@ -358,16 +370,19 @@ impl Compiled<'_> {
                 None => error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
             },
         };
-        let problem = self.unknown(scope);
+        let problem = self.unknown(scope, &any);
         problems
             .push(problem.unwrap_or_else(|| Diagnostic::new(self.span, format!("this expression fails: {failure}"))));
         None
     }
 
-    /// The first name in the expression that has no value.
-    fn unknown(&self, scope: &Scope) -> Option<Diagnostic> {
-        self.chains.iter().filter(|chain| !chain.lenient).find_map(|chain| {
-            let (depth, known) = scope.resolve(&chain.path).err().filter(|(depth, _)| *depth > 0)?;
+    /// The first name in the expression that has no value, of those that `counts` with the number of steps that there are.
+    fn unknown(&self, scope: &Scope, counts: &dyn Fn(&Chain, usize) -> bool) -> Option<Diagnostic> {
+        self.chains.iter().filter(|chain| !chain.may_be_missing).find_map(|chain| {
+            let (depth, known) = scope.resolve(&chain.path).err()?;
+            if depth == 0 || !counts(chain, depth) {
+                return None;
+            }
             let parent = chain.path[..depth].join(".");
             let name = &chain.path[depth];
             let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));

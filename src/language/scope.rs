@@ -89,6 +89,11 @@ impl Scope {
         if value.is_undefined() || key == value { None } else { from_engine_value(&value, Span::default()).ok() }
     }
 
+    /// Whether there is a mapping at `path`.
+    pub(super) fn is_mapping(&self, path: &[String]) -> bool {
+        self.resolve(path).is_ok_and(|value| value.kind() == ValueKind::Map)
+    }
+
     /// Message about the value at `path`, called `name`, which has no fields.
     pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
         let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);
