@@ -263,6 +263,35 @@ fn without_any_history_nothing_is_removed() {
 }
 
 #[test]
+fn a_result_that_had_a_pin_and_no_pipeline_goes_once_the_pin_is_gone() {
+    let place = Place::new(&["one"]);
+    let fine = |arguments: &[&str]| {
+        let outcome = place.athanor("one", arguments);
+        assert_eq!(outcome.code, 0, "{arguments:?}: {outcome:?}");
+    };
+    place.makes("one", &[], 1);
+    place.makes("one", &["--set", "word=two"], 1);
+    fine(&["cache", "pin", "a"]);
+    assert!(place.collected(&["--forget", "p.yaml"]).contains("; 2 kept\n"));
+    assert!(place.histories().is_empty());
+    fine(&["cache", "unpin", "a"]);
+    assert!(place.collected(&["--dry-run"]).starts_with("would drop 2 results"));
+    // A pipeline that uses one of them again, and whose history is lost, leaves the matter in doubt.
+    place.makes("one", &[], 0);
+    let history = place.history("one");
+    fs::rename(&history, place.path("lost")).unwrap();
+    let outcome = place.athanor("one", &["cache", "gc", "--keep-runs=1"]);
+    assert!(outcome.code == 1 && outcome.err.contains("pipelines` is missing or empty"), "{outcome:?}");
+    fs::rename(place.path("lost"), &history).unwrap();
+    fine(&["cache", "pin", "a"]);
+    assert!(place.collected(&["--forget", "p.yaml"]).contains("; 2 kept\n"));
+    fine(&["cache", "unpin", "a"]);
+    assert!(place.collected(&[]).starts_with("dropped 2 results"));
+    assert!(place.collected(&[]).starts_with("dropped 0 results"));
+    place.makes("one", &[], 1);
+}
+
+#[test]
 fn results_of_a_run_whose_log_is_damaged_cut_short_or_gone_stay() {
     let damages: [&dyn Fn(&Path); 5] = [
         &|log| fs::write(log, "garbage").unwrap(),

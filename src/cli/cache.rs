@@ -1,6 +1,6 @@
 //! `athanor cache`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use athanor_cache::{Digest, Dropped};
 use athanor_stages::secrets::mask_value;
@@ -163,11 +163,8 @@ fn pin(settings: &Settings, selectors: &[String], pins: bool) -> Result<u8, Exit
     if !refused.is_empty() {
         return Err(Exit::wrong(refused.join("\n")));
     }
-    let change = |known: &mut BTreeSet<Digest>| match pins {
-        true => known.extend(chosen.keys()),
-        false => known.retain(|pin| !chosen.contains_key(pin)),
-    };
-    Pins::change(cache.root(), change).map_err(Exit::failed)?;
+    let change = if pins { Pins::add(cache.root(), chosen.keys()) } else { Pins::remove(cache.root(), chosen.keys()) };
+    change.map_err(Exit::failed)?;
     let did = if pins { "pinned" } else { "unpinned" };
     let lines = chosen.iter().map(|(digest, name)| format!("{did} {} ({})\n", escape(name), digest.short()));
     print(&lines.collect::<String>())

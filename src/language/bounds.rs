@@ -1,9 +1,7 @@
 //! Bounds on the values of expressions: `[0] * 1000000000` is short to write and would fill any machine's memory.
 
-use std::sync::LazyLock;
-
-use minijinja::value::{Rest, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 /// Maximum number of entries in the value of an expression, nested ones included.
 pub(super) const MAX_ENTRIES: usize = 1_000_000;
@@ -14,19 +12,13 @@ const ITERATING_FILTERS: [&str; 16] = [
     "string", "sum", "unique",
 ];
 
-/// The engine's own filters.
-static ORIGINAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment
-});
-
-/// Makes filters refuse values that are too long to iterate over.
-pub(super) fn bound(environment: &mut Environment<'static>) {
+/// Makes filters refuse values that are too long to iterate over; `original` has the same filters without bounds.
+pub(super) fn bound(environment: &mut Environment<'static>, original: &'static Environment<'static>) {
     for name in ITERATING_FILTERS {
-        environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<Value>| {
+        environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
+            let arguments = arguments.into_values();
             arguments.iter().try_for_each(check)?;
-            ORIGINAL.empty_state().apply_filter(name, &arguments)
+            original.empty_state().apply_filter(name, &arguments)
         });
     }
 }

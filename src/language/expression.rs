@@ -1,11 +1,14 @@
 //! Expressions `${{ … }}`: templates that are compiled once and evaluated at every matrix point.
 
-use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
+use minijinja::machinery::parse_expr;
+use minijinja::{Environment, ErrorKind, Expression};
 
 use super::bounds;
 use super::diagnostic::Diagnostic;
 use super::listing::{self, Listings};
 use super::node::{Entry, Key, Node, Value};
+use super::optional_names::optional_names;
+use super::printing;
 use super::scan::{self, Chain, Piece};
 use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
 use super::span::{SourceText, Span};
@@ -72,10 +75,9 @@ impl Engine {
 
     /// As [`Engine::new`], where `files()` finds these lists of files.
     pub(crate) fn with_listings(listings: &Listings) -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let mut environment = printing::environment();
         environment.set_debug(true);
-        bounds::bound(&mut environment);
+        bounds::bound(&mut environment, &printing::FILTERS);
         listing::provide(&mut environment, listings);
         Engine { environment }
     }
@@ -162,12 +164,20 @@ impl Engine {
         if source.is_empty() {
             return Err(Box::new(Diagnostic::new(span, "an expression is missing between `${{` and `}}`")));
         }
-        let chains = scan::chains(source);
+        let mut chains = scan::chains(source);
         let mut rewritten = source.to_owned();
         for chain in &chains {
             if chain.path[0] == "matrix" && chain.reads_fields() {
                 let start = chain.range.start;
                 rewritten.replace_range(start..start + FIELDS.len(), FIELDS);
+            }
+        }
+        // What cannot be read is told below.
+        if let Ok(tree) = parse_expr(source) {
+            rewritten = printing::with_texts_joined(&rewritten, &tree);
+            let optional = optional_names(&tree);
+            for chain in &mut chains {
+                chain.may_be_missing = optional.iter().any(|path| chain.path.starts_with(path));
             }
         }
         let expression = self.environment.compile_expression_owned(rewritten).map_err(|error| {
@@ -223,7 +233,7 @@ impl<'e> Template<'e> {
         match &self.shape {
             Shape::Text(parts) => interpolate(parts, scope, problems, render),
             Shape::Whole(compiled) => expression_text(compiled, "", scope, problems, render),
-            Shape::Constant(value) => scalar_text(value),
+            Shape::Constant(value) => value.scalar_text(),
             Shape::List(_) | Shape::Map(_) => None,
         }
     }
@@ -313,21 +323,11 @@ fn expression_text(
 
 /// A scalar inside text.
 fn plain(value: &Node, compiled: &Compiled<'_>, _before: &str) -> Result<String, Box<Diagnostic>> {
-    scalar_text(&value.value).ok_or_else(|| {
+    value.value.scalar_text().ok_or_else(|| {
         let message = format!("{} cannot be put into text", value.value.noun());
         let help = "only text, numbers and truth values can; a list can be joined with `| join(',')`";
         Box::new(Diagnostic::new(compiled.span, message).help(help))
     })
-}
-
-/// Text, numbers and truth values as text.
-pub fn scalar_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
-    }
 }
 
 impl Compiled<'_> {
@@ -341,6 +341,13 @@ impl Compiled<'_> {
         if self.chains.iter().any(|chain| scope.is_failed(chain)) {
             return None;
         }
+        // Also what is not read here, such as `vars.b` of `vars.a or vars.b`. Points of a matrix may differ in their names.
+        let is_certain = |chain: &Chain, depth| chain.path[0] != "matrix" && scope.is_mapping(&chain.path[..depth]);
+        if let Some(problem) = self.unknown(scope, &is_certain) {
+            problems.push(problem);
+            return None;
+        }
+        let any = |_: &Chain, _| true;
         let failure = match self.expression.eval(scope.live()) {
             Ok(live) if !live.is_undefined() => match from_engine_value(&live, place) {
                 Ok(node) => return Some(node),
@@ -354,7 +361,7 @@ impl Compiled<'_> {
                 Err(UnsupportedValue::TooLarge) => bounds::too_large(),
             },
             Ok(_) => "the value is not defined".to_owned(),
-            Err(error) => match self.unknown(scope) {
+            Err(error) => match self.unknown(scope, &any) {
                 Some(problem) => {
                     problems.push(problem);
                     return None;
@@ -363,16 +370,19 @@ impl Compiled<'_> {
                 None => error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
             },
         };
-        let problem = self.unknown(scope);
+        let problem = self.unknown(scope, &any);
         problems
             .push(problem.unwrap_or_else(|| Diagnostic::new(self.span, format!("this expression fails: {failure}"))));
         None
     }
 
-    /// The first name in the expression that has no value.
-    fn unknown(&self, scope: &Scope) -> Option<Diagnostic> {
-        self.chains.iter().filter(|chain| !chain.lenient).find_map(|chain| {
-            let (depth, known) = scope.resolve(&chain.path).err().filter(|(depth, _)| *depth > 0)?;
+    /// The first name in the expression that has no value, of those that `counts` with the number of steps that there are.
+    fn unknown(&self, scope: &Scope, counts: &dyn Fn(&Chain, usize) -> bool) -> Option<Diagnostic> {
+        self.chains.iter().filter(|chain| !chain.may_be_missing).find_map(|chain| {
+            let (depth, known) = scope.resolve(&chain.path).err()?;
+            if depth == 0 || !counts(chain, depth) {
+                return None;
+            }
             let parent = chain.path[..depth].join(".");
             let name = &chain.path[depth];
             let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));

@@ -14,7 +14,9 @@ mod interpreter;
 pub(crate) mod listing;
 #[doc(hidden)]
 pub mod node;
+mod optional_names;
 pub(crate) mod output;
+mod printing;
 pub(crate) mod quantity;
 mod reference;
 mod sandbox_mode;

@@ -67,6 +67,16 @@ impl Value {
             Value::Map(_) => "a mapping",
         }
     }
+
+    /// Text, numbers and truth values as text.
+    pub fn scalar_text(&self) -> Option<String> {
+        match self {
+            Value::Text(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(value) => Some(value.to_string()),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
 }
 
 impl Node {

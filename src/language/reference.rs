@@ -12,11 +12,12 @@ use super::shape::Shape;
 const PROSE: &str = include_str!("reference.md");
 
 /// Expressions, and what they give for `vars: { n: 3, words: [b, a], model: { arch: resnet18 } }`.
-const EXPRESSIONS: [(&str, &str); 24] = [
+const EXPRESSIONS: [(&str, &str); 25] = [
     ("vars.n * 2 + 1", "7"),
     ("vars.n / 2", "1.5"),
     ("vars.n // 2", "1"),
     ("'fold' ~ vars.n", "\"fold3\""),
+    ("'large-' ~ (vars.n > 2)", "\"large-true\""),
     ("vars.words[0]", "\"b\""),
     ("vars.model.arch", "\"resnet18\""),
     ("vars.model['arch']", "\"resnet18\""),

@@ -119,7 +119,7 @@ impl Shape for Prose {
 /// Text.
 impl Typed for String {
     fn parse(value: &Value) -> Result<Self, String> {
-        super::expression::scalar_text(value).ok_or_else(|| format!("expected text, not {}", value.noun()))
+        value.scalar_text().ok_or_else(|| format!("expected text, not {}", value.noun()))
     }
 
     fn help(value: &Value) -> Option<&'static str> {

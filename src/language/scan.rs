@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::shape::leading_name;
-
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
@@ -93,11 +91,11 @@ pub struct Chain {
     pub dynamic: bool,
     /// Range in the expression.
     pub range: Range<usize>,
-    /// Whether a value follows that may be missing: `… is defined`, `… | default(…)`.
-    pub lenient: bool,
+    /// Whether the expression asks if it is there: `… is defined`, `… | default(…)`.
+    pub may_be_missing: bool,
 }
 
-/// The chains of an expression, in order.
+/// The chains of an expression, in order; which of them may be missing is told by the syntax tree alone.
 pub(super) fn chains(expression: &str) -> Vec<Chain> {
     let bytes = expression.as_bytes();
     let mut chains = Vec::new();
@@ -165,10 +163,7 @@ fn chain(expression: &str, start: usize, mut end: usize) -> Chain {
             _ => break,
         }
     }
-    let rest = expression[end..].trim_start();
-    let filter = rest.strip_prefix('|').map(|rest| leading_name(rest.trim_start(), false));
-    let filter = matches!(filter, Some("d" | "default"));
-    Chain { path, dynamic, range: start..end, lenient: filter || rest.starts_with("is ") }
+    Chain { path, dynamic, range: start..end, may_be_missing: false }
 }
 
 /// The literal in `[…]` at `open`, and where the bracket ends.

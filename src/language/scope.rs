@@ -89,6 +89,11 @@ impl Scope {
         if value.is_undefined() || key == value { None } else { from_engine_value(&value, Span::default()).ok() }
     }
 
+    /// Whether there is a mapping at `path`.
+    pub(super) fn is_mapping(&self, path: &[String]) -> bool {
+        self.resolve(path).is_ok_and(|value| value.kind() == ValueKind::Map)
+    }
+
     /// Message about the value at `path`, called `name`, which has no fields.
     pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
         let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);
@@ -171,7 +176,7 @@ fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, Unsupp
         ValueKind::Map => {
             let entry = |key: EngineValue| {
                 let value = node(&live.get_item(&key).map_err(|_| UnsupportedValue::NotYaml)?, span, left)?;
-                Ok(Entry { key: Key { name: key.to_string(), span }, value })
+                Ok(Entry { key: Key { name: key_name(&key), span }, value })
             };
             let keys = live.try_iter().map_err(|_| UnsupportedValue::NotYaml)?;
             Value::Map(keys.map(entry).collect::<Result<_, _>>()?)
@@ -179,6 +184,15 @@ fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, Unsupp
         _ => return Err(UnsupportedValue::NotYaml),
     };
     Ok(Node { value, span })
+}
+
+/// A key, as YAML writes it.
+fn key_name(key: &EngineValue) -> String {
+    match key.kind() {
+        ValueKind::Bool => key.is_true().to_string(),
+        ValueKind::None => "null".to_owned(),
+        _ => key.to_string(),
+    }
 }
 
 fn number(live: &EngineValue) -> Option<Number> {

@@ -105,19 +105,12 @@ fn expressions_end_where_their_braces_do() {
 #[test]
 fn chains_are_what_an_expression_reads() {
     let chains = |text: &str| -> Vec<String> {
-        let show = |chain: scan::Chain| {
-            format!(
-                "{}{}{}",
-                chain.path.join("."),
-                if chain.dynamic { "[]" } else { "" },
-                if chain.lenient { "?" } else { "" }
-            )
-        };
+        let show = |chain: scan::Chain| format!("{}{}", chain.path.join("."), if chain.dynamic { "[]" } else { "" });
         scan::chains(text).into_iter().map(show).collect()
     };
     assert_eq!(chains("vars.a['b'][0].c + 'vars.x' ~ matrix.d"), ["vars.a.b.0.c", "matrix.d"]);
     assert_eq!(chains("vars.a[matrix.b] | join(',')"), ["vars.a[]", "matrix.b"]);
-    assert_eq!(chains("vars.a | default(1)"), ["vars.a?"]);
+    assert_eq!(chains("vars.a | default(1)"), ["vars.a"]);
     assert_eq!(chains("vars.a.items()"), ["vars.a[]"]);
 }
 
@@ -138,6 +131,96 @@ fn value(yaml: &str, vars: &str) -> Option<serde_json::Value> {
     let template = engine.template(&node::parse(yaml, 0, 0).unwrap(), &texts, &["vars"], &mut problems);
     let scope = Scope::default().with("vars", &node::parse(vars, 0, 0).unwrap());
     template.evaluate(&scope, &mut problems).as_ref().map(Node::to_json)
+}
+
+#[test]
+fn values_become_text_in_yamls_words() {
+    use serde_json::json;
+    let vars = "{ t: true, n: null, f: 1e-7, big: 1e21, m: { a: true, b: [null, x] }, l: [true, 2] }";
+    for (expression, expected) in [
+        ("'x' ~ true", json!("xtrue")),
+        ("'x' ~ vars.n ~ vars.t", json!("xnulltrue")),
+        ("vars.t ~ ''", json!("true")),
+        ("'x' ~ (1 == 2)", json!("xfalse")),
+        ("'x' ~ vars.f ~ ' ' ~ vars.big ~ ' ' ~ 1.0", json!("x1e-7 1e+21 1.0")),
+        ("'x' ~ vars.l", json!("x[true, 2]")),
+        ("'x' ~ vars.m", json!("x{\"a\": true, \"b\": [null, \"x\"]}")),
+        ("vars.t | string", json!("true")),
+        ("vars.n | string", json!("null")),
+        ("vars.l | map('string') | list", json!(["true", "2"])),
+        ("vars.l | join(',')", json!("true,2")),
+        ("vars.l | join", json!("true2")),
+        ("[{'a': true}, {'a': none}] | join('-', attribute='a')", json!("true-null")),
+        ("[{'a': true}] | join(',', 'a')", json!("true")),
+        ("'abc' | join('-')", json!("a-b-c")),
+        ("vars.t | upper", json!("TRUE")),
+        ("vars.t | replace('tr', 'bl')", json!("blue")),
+        ("vars.t | title", json!("True")),
+        ("'%s and %s, %d' | format(vars.t, vars.n, 3)", json!("true and null, 3")),
+        ("'%(a)s' | format(a=vars.t)", json!("true")),
+        ("{true: 1, none: 2}", json!({ "true": 1, "null": 2 })),
+        ("vars.t and not vars.n", json!(true)),
+    ] {
+        assert_eq!(value(&format!("|-\n  ${{{{ {expression} }}}}"), vars), Some(expected), "{expression}");
+    }
+    for undefined in ["'x' ~ vars.none", "vars.none | string"] {
+        assert_eq!(value(&format!("${{{{ {undefined} }}}}"), vars), None, "{undefined}");
+    }
+}
+
+#[test]
+fn filters_get_arguments_by_name() {
+    use serde_json::json;
+    let vars = "{ l: [{ a: 2, t: x }, { a: 1, t: x }], w: [b, C, a] }";
+    for (expression, expected) in [
+        ("vars.l | map(attribute='a') | list", json!([2, 1])),
+        ("vars.l | sort(attribute='a') | map(attribute='a') | list", json!([1, 2])),
+        ("vars.w | sort(reverse=true) | join", json!("Cba")),
+        ("vars.w | sort(case_sensitive=true) | join(',')", json!("C,a,b")),
+        ("vars.l | unique(attribute='t') | length", json!(1)),
+        ("'a\\nb' | indent(2, first=true)", json!("  a\n  b")),
+    ] {
+        assert_eq!(value(&format!("|-\n  ${{{{ {expression} }}}}"), vars), Some(expected), "{expression}");
+    }
+}
+
+#[test]
+fn names_are_looked_for_where_they_are_not_read_too() {
+    let vars = "{ a: 1, none: 0, m: { k: v, l: [1] }, t: text }";
+    let problem = |expression: &str| {
+        let text = format!("x ${{{{ {expression} }}}}");
+        let texts = [SourceText { name: "test".to_owned(), text: text.clone() }];
+        let (engine, mut problems) = (Engine::new(), Vec::new());
+        let template = engine.template(&node::parse(&text, 0, 0).unwrap(), &texts, &["vars", "matrix"], &mut problems);
+        let point = node::parse("{ x: 1 }", 0, 0).unwrap();
+        let scope = Scope::default().with("vars", &node::parse(vars, 0, 0).unwrap()).with("matrix", &point);
+        template.evaluate(&scope, &mut problems);
+        problems.first().map(|problem| (problem.message.clone(), text[problem.labels[0].span.range()].to_owned()))
+    };
+    for (expression, name) in [
+        ("vars.a or vars.typo", "vars.typo"),
+        ("vars.none and vars.typo", "vars.typo"),
+        ("vars.a if vars.a else vars.m.typo", "vars.m.typo"),
+        ("vars.a or vars.typo ~ 'x'", "vars.typo"),
+        ("vars.a or vars.typo is none", "vars.typo"),
+        ("vars.typo | upper if false else 1", "vars.typo"),
+        ("vars.a or vars.m['typo']", "vars.m.typo"),
+    ] {
+        let expected = (format!("unknown name `{name}`"), format!("${{{{ {expression} }}}}"));
+        assert_eq!(problem(expression), Some(expected), "{expression}");
+    }
+    for fine in [
+        "vars.a or vars.t",
+        "vars.a or vars.typo | default(1)",
+        "vars.typo if vars.typo is defined else 1",
+        "1 if vars.typo is undefined else vars.typo",
+        "vars.m.z if 'z' in vars.m else 1",
+        "vars.m[vars.t] | default(1)",
+        // At another point of the matrix it may be there.
+        "vars.a or matrix.y",
+    ] {
+        assert_eq!(problem(fine), None, "{fine}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Access of a command to files besides its own folder: the keys `sandbox` and `writes`.
 
-use crate::language::expression::{Template, scalar_text};
+use crate::language::expression::Template;
 use crate::language::node::{Node, Value};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SandboxMode};
@@ -35,7 +35,7 @@ fn paths(value: &Node, key: &str, problems: &mut Vec<Diagnostic>) -> Result<Vec<
     let before = problems.len();
     let mut found = Vec::with_capacity(items.len());
     for item in items {
-        match scalar_text(&item.value) {
+        match item.value.scalar_text() {
             Some(path) if path.is_empty() || path.contains('\0') => {
                 problems.push(Diagnostic::new(item.span, format!("`{key}` names an empty path, or one with a NUL")));
             }

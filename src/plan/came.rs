@@ -1,6 +1,6 @@
 //! Mistakes in evaluated values: they show the value that came, which the text does not.
 
-use crate::language::expression::{Template, scalar_text};
+use crate::language::expression::Template;
 use crate::language::node::{Node, Value};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SourceText};
@@ -45,8 +45,9 @@ fn scalar_at<'n>(node: &'n Node, problem: &Diagnostic) -> Option<&'n Node> {
 }
 
 fn showing(mut problem: Diagnostic, value: &Value) -> Diagnostic {
-    let plain =
-        scalar_text(value).unwrap_or_else(|| Node { value: value.clone(), span: problem.span() }.to_json().to_string());
+    let plain = value
+        .scalar_text()
+        .unwrap_or_else(|| Node { value: value.clone(), span: problem.span() }.to_json().to_string());
     if *value == Value::Null || problem.message.contains(&format!("`{plain}`")) {
         return problem;
     }
@@ -70,7 +71,7 @@ fn with_help(problem: Diagnostic, expression: &str, scope: &Scope) -> Diagnostic
             )
         }
         other => {
-            let value = scalar_text(other).unwrap_or_else(|| value.to_json().to_string());
+            let value = other.scalar_text().unwrap_or_else(|| value.to_json().to_string());
             format!(
                 "`matrix.{axis}` is a key of the mapping that the axis goes over, and its value is `{value}`: `vars.MAPPING[matrix.{axis}]`"
             )

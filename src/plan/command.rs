@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use athanor_stages::ports::OutputPort;
 
 use crate::language::document::Stage;
-use crate::language::expression::{Compiled, Render, Template, scalar_text};
+use crate::language::expression::{Compiled, Render, Template};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Language, Shell, Span};
@@ -108,7 +108,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
     fn env(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Vec<EnvVariable>> {
         let mut plain = |value: &Node, compiled: &Compiled<'_>, _: &str| {
             let noun = value.value.noun();
-            scalar_text(&value.value).ok_or_else(|| {
+            value.value.scalar_text().ok_or_else(|| {
                 let help = "write a list as one text: `${{ … | join(' ') }}`";
                 Box::new(Diagnostic::new(compiled.span, format!("{noun} cannot be put into a variable")).help(help))
             })
@@ -201,8 +201,8 @@ fn written(language: Language) -> impl FnMut(&Node, &Compiled<'_>, &str) -> Resu
 /// A value as it is written in the shell script that begins with `before`.
 fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str, escapes: bool) -> Result<String, Box<Diagnostic>> {
     let words: Option<Vec<String>> = match &value.value {
-        Value::List(items) => items.iter().map(|item| scalar_text(&item.value)).collect(),
-        other => scalar_text(other).map(|text| vec![text]),
+        Value::List(items) => items.iter().map(|item| item.value.scalar_text()).collect(),
+        other => other.scalar_text().map(|text| vec![text]),
     };
     let Some(words) = words else {
         let message = format!("{} cannot be put into a shell line", value.value.noun());

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use athanor_stages::secrets::mask;
 use minijinja::Value as EngineValue;
 
-use crate::language::expression::scalar_text;
 use crate::language::node::{Entry, Node, Value};
 use crate::language::scope::to_engine_value;
 use crate::language::shape::{FieldName, NameRule};
@@ -158,7 +157,7 @@ fn axis(entry: &Entry, problems: &mut Vec<Diagnostic>) -> Option<Axis> {
 }
 
 fn plain_value(node: &Node) -> AxisValue {
-    let label = scalar_text(&node.value).unwrap_or_else(|| node.to_json().to_string());
+    let label = node.value.scalar_text().unwrap_or_else(|| node.to_json().to_string());
     let live = to_engine_value(node);
     AxisValue { label: label.into(), plain: live.clone(), fields: live }
 }

@@ -212,7 +212,7 @@ impl Resolver<'_> {
             let (depth, reached) = walk(self.merged, &chain.path[1..]);
             let missing = matches!(reached.value, Value::Map(_)) && depth + 1 < chain.path.len();
             let mut path = chain.path[1..=depth].to_vec();
-            if missing && chain.lenient {
+            if missing && chain.may_be_missing {
                 let nothing = Node { value: Value::Map(Vec::new()), span: reached.span };
                 ensure(&mut context, &path, nothing);
                 continue;

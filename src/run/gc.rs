@@ -106,13 +106,14 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
         is_full.then_some(()).ok_or(error)?;
     }
     let histories = History::all(cache.root())?.unwrap_or_default();
-    let pins = Pins::read(cache.root())?.pins;
-    if histories.is_empty() && cache.has_records_besides(&pins)? {
+    let pins = Pins::read(cache.root())?;
+    if histories.is_empty() && cache.has_records_besides(&pins.accounted())? {
         return Err(GcError::NoHistories(history::folder(cache.root())));
     }
     let mut outcome = GcOutcome::default();
     let (forgotten, used) = divide(&histories, options, &mut outcome.out_of_reach)?;
     let mut roots = roots_of(&used, options.keep_runs, options.since, &mut outcome.rebuilt)?;
+    let Pins { pins, .. } = pins;
     roots.push(Roots { results: pins.iter().copied().collect(), ..Roots::default() });
     outcome.forgotten = forgotten.iter().map(|(history, why)| (name_of(history), *why)).collect();
     if !dry_run {
@@ -125,6 +126,7 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
         for (history, _) in forgotten {
             cache.remove_own_folder(history.folder())?;
         }
+        Pins::forget_released(cache.root())?;
     }
     Ok(outcome)
 }

@@ -22,6 +22,7 @@ pub mod bench;
 mod classification;
 pub mod context;
 pub mod error;
+pub mod expression_tree;
 mod image_sets;
 pub mod items;
 pub mod kind;

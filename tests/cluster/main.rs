@@ -371,6 +371,14 @@ fn another_queue_needs_three_commands() {
     let commands = "submit: 'sbatch --job-name=$ATHANOR_JOB_NAME --output=$ATHANOR_JOB_OUTPUT', poll: \"squeue | tr '|' ' '\", cancel: scancel";
     let settings = format!("executor: batch\nbatch: {{ {commands} }}\nslurm: {{ poll: 1s, max_jobs: 3 }}\n");
     cluster.project.write("athanor.config.yaml", &settings);
+    cluster.set("refuse", "qsub: no such queue\n");
+    let refused = cluster.run(&["part[n=1]"]);
+    assert!(
+        refused.code == 1 && refused.out.contains("The cluster refused its job: qsub: no such queue."),
+        "{refused:?}"
+    );
+    assert!(refused.out.contains("`batch.submit`") && !refused.out.contains("settings of `slurm`"), "{refused:?}");
+    std::fs::remove_file(cluster.path("refuse")).unwrap();
     let outcome = cluster.run(&[]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
     assert!(cluster.jobs().iter().all(|job| !job.contains('_')), "{:?}", cluster.jobs());

@@ -77,6 +77,33 @@ fn the_state_of_unfinished_work_goes_on_elsewhere() {
     assert_eq!(second.read("results/p/o.txt"), "x\nx\nx\n");
 }
 
+#[test]
+fn the_state_of_a_command_is_the_same_tree_elsewhere() {
+    let make = "mkdir -p deep/empty deep/full; echo '#!/bin/sh' > deep/full/tool; echo 'echo it works' >> deep/full/tool; chmod +x deep/full/tool; \
+                echo text > plain; ln -s deep/full/tool link; ln -s deep folder; ln -s /nowhere/at/all dangling; ln -s .. deep/up; exit 1";
+    let list = "find . -printf '%p %y %l\\n' | sort; ./link; [ ! -x plain ]; cat folder/up/plain";
+    let pipeline = format!(
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    state: true\n    run: |\n      o=$PWD/${{{{ outputs.o }}}}; cd $ATHANOR_STATE\n      \
+         if [ ! -e plain ]; then {make}; fi\n      ({list}) > $o\n    outputs: {{ o: o.txt }}\nresults: {{ o.txt: a.o }}\n"
+    );
+    let team = Team::new();
+    let machines = ["read-write", "read-only"].map(|mode| team.machine(mode));
+    machines.iter().for_each(|project| project.write("p.yaml", &pipeline));
+    let [first, second] = machines;
+    assert_eq!(first.run(&[]).code, 1);
+    fine(&first.athanor(&["cache", "push", "p.yaml", "--unfinished"]));
+    fine(&second.athanor(&["cache", "pull", "p.yaml", "--unfinished"]));
+    fine(&second.run(&[]));
+    fine(&first.run(&[]));
+    let there = second.read("results/p/o.txt");
+    assert_eq!(there, first.read("results/p/o.txt"));
+    for line in
+        ["./deep/empty d ", "./dangling l /nowhere/at/all", "./folder l deep", "./deep/up l ..", "it works", "text"]
+    {
+        assert!(there.lines().any(|found| found == line), "{line}: {there}");
+    }
+}
+
 /// A server of OpenSSH on loopback, for this user; its client's configuration is in the folder.
 struct Sshd {
     folder: TempDir,

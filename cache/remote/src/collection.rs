@@ -93,6 +93,15 @@ struct Marks {
     folders: BTreeMap<Digest, Artifact>,
 }
 
+/// Decision in the making.
+struct Judge<'j> {
+    remote: &'j Remote,
+    request: &'j CollectRequest,
+    is_old: &'j dyn Fn(&Stat) -> bool,
+    plan: CollectionPlan,
+    marks: Marks,
+}
+
 /// A record as it was read.
 enum Read<T> {
     Whole(T),
@@ -135,11 +144,12 @@ impl Remote {
         let min_age = i64::try_from(request.min_age.as_millis()).unwrap_or(i64::MAX);
         let is_old = |stat: &Stat| now.saturating_sub(stat.put) >= min_age;
         let listing = self.listing()?;
-        let mut plan = CollectionPlan { bytes_before: listing.bytes(), ..CollectionPlan::default() };
-        let mut marks = Marks::default();
-        self.judge_records(&listing.records, request, &is_old, &mut plan, &mut marks)?;
-        self.judge_states(&listing.states, request, &is_old, &mut plan, &mut marks)?;
-        self.mark_folders(&mut plan, &mut marks)?;
+        let plan = CollectionPlan { bytes_before: listing.bytes(), ..CollectionPlan::default() };
+        let mut judge = Judge { remote: self, request, is_old: &is_old, plan, marks: Marks::default() };
+        judge.records(&listing.records)?;
+        judge.states(&listing.states)?;
+        judge.folders()?;
+        let Judge { mut plan, marks, .. } = judge;
         if plan.doubts.is_empty() {
             let unnamed = |area: &str, listed: &[Listed]| -> Vec<(String, Stat)> {
                 let keys = listed.iter().map(|(name, stat)| (format!("{area}/{name}"), *stat));
@@ -176,21 +186,44 @@ impl Remote {
         })
     }
 
-    /// Divides records into those that go and those that stay; what the latter name is marked.
-    fn judge_records(
+    /// Reads a key that was listed. That it is damaged is no error: whoever needs it cannot use it either.
+    fn read<T>(
         &self,
-        listed: &[Listed],
-        request: &CollectRequest,
-        is_old: &dyn Fn(&Stat) -> bool,
-        plan: &mut CollectionPlan,
-        marks: &mut Marks,
-    ) -> Result<(), RemoteError> {
+        key: &str,
+        limit: u64,
+        parse: impl FnOnce(&[u8]) -> Result<T, RemoteError>,
+    ) -> Result<Read<T>, RemoteError> {
+        let parsed =
+            self.act(|storage| storage.get(key, limit)).and_then(|found| found.as_deref().map(parse).transpose());
+        match parsed {
+            Ok(None) => Ok(Read::Gone),
+            Ok(Some(parsed)) => Ok(Read::Whole(parsed)),
+            Err(error) if error.trouble() == Some(Trouble::Damaged) => Ok(Read::Damaged),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes keys; returns whether all are gone, none of them having been put there again.
+    fn remove_all(&self, lease: &Lease<'_>, keys: &[(String, i64)]) -> Result<bool, RemoteError> {
+        let removed = try_map(keys, REQUESTS, |(key, put)| {
+            lease.check()?;
+            self.act(|storage| storage.remove(key, *put))
+        })?;
+        Ok(removed.into_iter().all(|is_gone| is_gone))
+    }
+}
+
+impl Judge<'_> {
+    /// Divides records into those that go and those that stay; what the latter name is marked.
+    fn records(&mut self, listed: &[Listed]) -> Result<(), RemoteError> {
+        let Judge { remote, request, is_old, plan, marks } = self;
         let named: Vec<(Digest, Stat)> = digests(listed);
         let read = try_map(&named, REQUESTS, |(fingerprint, _)| {
             // Whoever sealed it: others may believe it.
-            let unseal =
-                |bytes: &[u8]| RemoteResult::unseal(fingerprint, bytes, None).map_err(|error| error.at(&self.address));
-            self.read(&action::key(fingerprint), action::LARGEST, unseal)
+            let unseal = |bytes: &[u8]| {
+                RemoteResult::unseal(fingerprint, bytes, None).map_err(|error| error.at(&remote.address))
+            };
+            remote.read(&action::key(fingerprint), action::LARGEST, unseal)
         })?;
         for ((fingerprint, stat), read) in named.into_iter().zip(read) {
             let stays = request.keep.contains(&fingerprint) || !is_old(&stat);
@@ -217,22 +250,16 @@ impl Remote {
         Ok(())
     }
 
-    /// As [`Remote::judge_records`], for states.
-    fn judge_states(
-        &self,
-        listed: &[Listed],
-        request: &CollectRequest,
-        is_old: &dyn Fn(&Stat) -> bool,
-        plan: &mut CollectionPlan,
-        marks: &mut Marks,
-    ) -> Result<(), RemoteError> {
+    /// As [`Judge::records`], for states.
+    fn states(&mut self, listed: &[Listed]) -> Result<(), RemoteError> {
+        let Judge { remote, request, is_old, plan, marks } = self;
         let (stay, go): (Vec<_>, Vec<_>) = digests(listed)
             .into_iter()
             .partition(|(fingerprint, stat)| request.keep_states.contains(fingerprint) || !is_old(stat));
         let read = try_map(&stay, REQUESTS, |(fingerprint, _)| {
             let key = unfinished::key(fingerprint);
-            let unseal = |bytes: &[u8]| unfinished::objects(&key, bytes).map_err(|error| error.at(&self.address));
-            self.read(&key, unfinished::LARGEST, unseal)
+            let unseal = |bytes: &[u8]| unfinished::objects(&key, bytes).map_err(|error| error.at(&remote.address));
+            remote.read(&key, unfinished::LARGEST, unseal)
         })?;
         for ((fingerprint, _), read) in stay.iter().zip(read) {
             match read {
@@ -250,14 +277,15 @@ impl Remote {
     }
 
     /// Marks what folders name that stay.
-    fn mark_folders(&self, plan: &mut CollectionPlan, marks: &mut Marks) -> Result<(), RemoteError> {
+    fn folders(&mut self) -> Result<(), RemoteError> {
+        let Judge { remote, plan, marks, .. } = self;
         let folders: Vec<Artifact> = marks.folders.values().cloned().collect();
         let read = try_map(&folders, REQUESTS, |folder| {
             let read = |bytes: &[u8]| {
-                let index = FolderIndex::read(folder, bytes).map_err(|error| error.at(&self.address))?;
+                let index = FolderIndex::read(folder, bytes).map_err(|error| error.at(&remote.address))?;
                 Ok(index.keys())
             };
-            self.read(&folder_index::key(&folder.digest), folder_index::LARGEST, read)
+            remote.read(&folder_index::key(&folder.digest), folder_index::LARGEST, read)
         })?;
         for (folder, read) in folders.iter().zip(read) {
             match read {
@@ -267,32 +295,6 @@ impl Remote {
             }
         }
         Ok(())
-    }
-
-    /// Reads a key that was listed. That it is damaged is no error: whoever needs it cannot use it either.
-    fn read<T>(
-        &self,
-        key: &str,
-        limit: u64,
-        parse: impl FnOnce(&[u8]) -> Result<T, RemoteError>,
-    ) -> Result<Read<T>, RemoteError> {
-        let parsed =
-            self.act(|storage| storage.get(key, limit)).and_then(|found| found.as_deref().map(parse).transpose());
-        match parsed {
-            Ok(None) => Ok(Read::Gone),
-            Ok(Some(parsed)) => Ok(Read::Whole(parsed)),
-            Err(error) if error.trouble() == Some(Trouble::Damaged) => Ok(Read::Damaged),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes keys; returns whether all are gone, none of them having been put there again.
-    fn remove_all(&self, lease: &Lease<'_>, keys: &[(String, i64)]) -> Result<bool, RemoteError> {
-        let removed = try_map(keys, REQUESTS, |(key, put)| {
-            lease.check()?;
-            self.act(|storage| storage.remove(key, *put))
-        })?;
-        Ok(removed.into_iter().all(|is_gone| is_gone))
     }
 }
 

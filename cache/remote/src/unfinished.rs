@@ -4,7 +4,7 @@ use std::fs::File;
 
 use serde::{Deserialize, Serialize};
 
-use athanor_cache::{Cache, CacheError, Digest};
+use athanor_cache::{Cache, CacheError, Digest, MovedFile, MovedState};
 
 use crate::document::{seal, unseal};
 use crate::error::{RemoteError, StorageError, Trouble};
@@ -12,6 +12,7 @@ use crate::lease::Lease;
 use crate::pack::object_key;
 use crate::remote::Remote;
 use crate::storage::{Body, Occupied};
+use crate::team_key::TeamKey;
 use crate::transfer::Transfer;
 
 /// Area of states.
@@ -26,6 +27,40 @@ struct StateFile {
     path: String,
     digest: Digest,
     bytes: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    executable: bool,
+}
+
+/// The content of a state.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StateList {
+    files: Vec<StateFile>,
+    /// Symbolic links by their paths.
+    links: Vec<(String, String)>,
+    /// Empty folders.
+    folders: Vec<String>,
+}
+
+/// The document of a state: the files alone are what earlier versions wrote.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StateDocument {
+    Whole(StateList),
+    Files(Vec<StateFile>),
+}
+
+impl From<StateDocument> for StateList {
+    fn from(document: StateDocument) -> StateList {
+        match document {
+            StateDocument::Whole(list) => list,
+            StateDocument::Files(files) => StateList { files, ..StateList::default() },
+        }
+    }
+}
+
+/// The content of the state that was stored under `key`.
+fn read(key: &str, bytes: &[u8], team: Option<&TeamKey>) -> Result<StateList, StorageError> {
+    unseal::<StateDocument>(key, bytes, team).map(StateList::from)
 }
 
 /// Key of the state of a fingerprint's work.
@@ -35,8 +70,7 @@ pub(crate) fn key(fingerprint: &Digest) -> String {
 
 /// Keys of the files of the state that was stored under `key`, whoever sealed it.
 pub(crate) fn objects(key: &str, bytes: &[u8]) -> Result<Vec<String>, StorageError> {
-    let files: Vec<StateFile> = unseal(key, bytes, None)?;
-    Ok(files.iter().map(|file| object_key(&file.digest)).collect())
+    Ok(read(key, bytes, None)?.files.iter().map(|file| object_key(&file.digest)).collect())
 }
 
 impl Remote {
@@ -46,7 +80,7 @@ impl Remote {
         let Some(_claim) = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint)) else {
             return Ok(false);
         };
-        if cache.resume_state_files(fingerprint)?.is_empty() {
+        if cache.resume_state(fingerprint)?.is_empty() {
             return Ok(false);
         }
         self.begin()?;
@@ -60,8 +94,9 @@ impl Remote {
         lease: &Lease<'_>,
         progress: &Transfer,
     ) -> Result<bool, RemoteError> {
-        let mut files = Vec::new();
-        for (path, place) in cache.resume_state_files(fingerprint)? {
+        let MovedState { files, links, folders } = cache.resume_state(fingerprint)?;
+        let mut list = StateList { files: Vec::new(), links, folders };
+        for MovedFile { path, content: place, executable } in files {
             let failed = |source| CacheError::Io { path: place.clone(), source };
             let file = File::open(&place).map_err(failed)?;
             let bytes = file.metadata().map_err(failed)?.len();
@@ -76,14 +111,11 @@ impl Remote {
             } else {
                 progress.add(bytes);
             }
-            files.push(StateFile { path, digest, bytes });
-        }
-        if files.is_empty() {
-            return Ok(false);
+            list.files.push(StateFile { path, digest, bytes, executable });
         }
         lease.check()?;
         let key = key(fingerprint);
-        let content = seal(&key, &files, self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;
+        let content = seal(&key, &list, self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;
         self.act(|storage| storage.put(&key, content, Occupied::Replace))?;
         Ok(true)
     }
@@ -96,30 +128,46 @@ impl Remote {
         }
         let key = key(fingerprint);
         let Some(content) = self.ask(|storage| storage.get(&key, LARGEST))? else { return Ok(false) };
-        let files: Vec<StateFile> =
-            unseal(&key, &content, self.team_key.as_ref()).map_err(|error| self.note(&key, error))?;
+        let StateList { files, links, folders } =
+            read(&key, &content, self.team_key.as_ref()).map_err(|error| self.note(&key, error))?;
         let Some(_claim) = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint)) else {
             return Ok(false);
         };
-        if !cache.resume_state_files(fingerprint)?.is_empty() {
+        if !cache.resume_state(fingerprint)?.is_empty() {
             return Ok(false);
         }
-        let mut fetched = Vec::new();
-        for StateFile { path, digest, bytes } in files {
+        let mut state = MovedState { files: Vec::new(), links, folders };
+        for StateFile { path, digest, bytes, executable } in files {
             progress.expect(bytes);
             let file = cache.file_to_place()?;
             let object = object_key(&digest);
             if bytes > 0 && !self.get_file(&object, file.as_file(), bytes, progress)? {
                 return Err(self.note_missing(&object));
             }
-            fetched.push((path, digest, file));
+            state.files.push(MovedFile { path, content: (digest, file), executable });
         }
-        cache.place_resume_state(fingerprint, fetched).map_err(|error| match error {
+        cache.place_resume_state(fingerprint, state).map_err(|error| match error {
             CacheError::Damaged { .. } => {
                 let what = format!("holds a damaged state: `{key}`. Its bytes are not used.");
                 self.note(&key, StorageError::new(Trouble::Damaged, what))
             }
             other => other.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_earlier_versions_are_read() {
+        let digest = Digest::of(b"1");
+        let before = serde_json::json!([{ "path": "state/a", "digest": digest, "bytes": 1 }]);
+        let key = key(&Digest::of(b"work"));
+        let list = read(&key, &seal(&key, &before, None).unwrap(), None).unwrap();
+        assert_eq!(list.files, [StateFile { path: "state/a".to_owned(), digest, bytes: 1, executable: false }]);
+        assert!(list.links.is_empty() && list.folders.is_empty());
+        assert_eq!(objects(&key, &seal(&key, &list, None).unwrap()).unwrap(), [object_key(&digest)]);
     }
 }

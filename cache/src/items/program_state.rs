@@ -18,7 +18,7 @@ use crate::fs::file_lock::{are_missing, try_lock};
 use crate::{Cache, CacheError, Digest, Result};
 
 /// Name of the program's folder.
-const FOLDER: &str = "state";
+pub(crate) const FOLDER: &str = "state";
 /// Name of the lock file.
 pub(crate) const LOCK: &str = "in-use";
 /// Name of the file of reports.

@@ -47,7 +47,8 @@ impl Variables {
 
     /// Variables of a container whose stage passes on what fits `patterns`: paths and programs are the image's own.
     pub fn of_container(&self, patterns: &[VariablePattern]) -> Vec<(OsString, OsString)> {
-        let is_general = |name: &OsStr| name.to_str().is_some_and(|name| fits_one(&PASSED_TO_CONTAINERS, name));
+        let fits = |name: &str| PASSED_TO_CONTAINERS.iter().any(|patterns| fits_one(patterns, name));
+        let is_general = |name: &OsStr| name.to_str().is_some_and(fits);
         let all = self.passed.iter().chain(&*self.withheld);
         all.filter(|(name, _)| is_general(name) || is_named(name, patterns)).cloned().collect()
     }
@@ -123,7 +124,7 @@ mod tests {
             let line = format!("- {purpose}: {}\n", patterns.join(", "));
             assert!(doc.contains(&line), "{line}");
         }
-        let line = format!("In a container, of these only {}, whatever", PASSED_TO_CONTAINERS.join(", "));
+        let line = format!("In a container, of these only {}, whatever", PASSED_TO_CONTAINERS.concat().join(", "));
         assert!(doc.contains(&line), "{line}");
     }
 

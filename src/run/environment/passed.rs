@@ -88,21 +88,7 @@ pub const PASSED: [(&str, &[&str]); 14] = [
             "RAYON_NUM_THREADS",
         ],
     ),
-    (
-        "proxies",
-        &[
-            "HTTP_PROXY",
-            "HTTPS_PROXY",
-            "FTP_PROXY",
-            "ALL_PROXY",
-            "NO_PROXY",
-            "http_proxy",
-            "https_proxy",
-            "ftp_proxy",
-            "all_proxy",
-            "no_proxy",
-        ],
-    ),
+    ("proxies", &PROXIES),
     (
         "certificates",
         &[
@@ -122,19 +108,26 @@ pub const PASSED: [(&str, &[&str]); 14] = [
     ("this program, for runs within a run", &["ATHANOR_*"]),
 ];
 
-/// Names of the variables among these that containers get, too.
-pub const PASSED_TO_CONTAINERS: [&str; 22] = [
-    "TERM",
-    "COLORTERM",
-    "NO_COLOR",
-    "TZ",
-    "CUDA_MODULE_LOADING",
-    "CUDA_LAUNCH_BLOCKING",
-    "NCCL_*",
-    "OMP_*",
-    "GOMP_*",
-    "KMP_*",
-    "NUMEXPR_*_THREADS",
+/// Groups of names of the variables among these that containers get, too.
+pub const PASSED_TO_CONTAINERS: [&[&str]; 3] = [
+    &[
+        "TERM",
+        "COLORTERM",
+        "NO_COLOR",
+        "TZ",
+        "CUDA_MODULE_LOADING",
+        "CUDA_LAUNCH_BLOCKING",
+        "NCCL_*",
+        "OMP_*",
+        "GOMP_*",
+        "KMP_*",
+        "NUMEXPR_*_THREADS",
+    ],
+    &PROXIES,
+    &["SLURM*"],
+];
+
+const PROXIES: [&str; 10] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "FTP_PROXY",
@@ -145,5 +138,4 @@ pub const PASSED_TO_CONTAINERS: [&str; 22] = [
     "ftp_proxy",
     "all_proxy",
     "no_proxy",
-    "SLURM*",
 ];

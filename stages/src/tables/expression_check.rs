@@ -9,7 +9,7 @@ use minijinja::machinery::parse_expr;
 use minijinja::value::ValueKind;
 
 use super::column_type::ColumnType;
-use super::expression_tree::{column_name, walk};
+use crate::expression_tree::{column_name, walk};
 
 /// A mistake in an expression.
 #[derive(Debug, PartialEq, Eq)]

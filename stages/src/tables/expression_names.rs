@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::expression_tree::{column_name, walk};
 use minijinja::machinery::ast::Expr;
 use minijinja::machinery::parse_expr;
 use minijinja::{Environment, ErrorKind};
-
-use super::expression_tree::{column_name, walk};
 
 /// The first filter, test or function in `text` that does not exist, described.
 pub(crate) fn unknown_name(environment: &Environment<'_>, text: &str) -> Option<String> {

@@ -5,7 +5,6 @@ pub(crate) mod column_type;
 pub(crate) mod columns;
 pub(crate) mod expression_check;
 pub(crate) mod expression_names;
-pub(crate) mod expression_tree;
 pub(crate) mod label_source;
 pub(crate) mod row_expression;
 pub(crate) mod stratify;

@@ -13,7 +13,7 @@ use crate::run::state::history::instance_list::{InstanceList, InstanceWork, Stor
 use crate::run::state::history::log::LogEnd;
 use crate::run::state::history::place::Place;
 use crate::run::state::history::recovery::Recovered;
-use crate::run::state::history::{History, Identity, Result, RunId, identity};
+use crate::run::state::history::{History, Identity, Pins, Result, RunId, identity};
 
 /// Registration of a run before its first stage. Others see that it goes on as long as this is held.
 #[derive(Debug)]
@@ -190,6 +190,7 @@ impl History {
         make_lasting_folders(&self.folder).map_err(refused(&self.folder))?;
         match &self.identity {
             Some(identity) if Identity::read(&self.folder).as_ref() != Some(identity) => {
+                Pins::forget_released(self.cache())?;
                 let path = self.folder.join(identity::FILE);
                 write_whole(&self.folder, identity::FILE, &identity.to_bytes()).map_err(refused(&path))
             }

@@ -24,12 +24,17 @@ pub fn state_dict<M: Module>(module: &M, architecture: Architecture) -> StateDic
 /// # Errors
 /// If names or shapes differ; the model is lost then.
 pub fn load_state_dict<M: Module>(module: M, architecture: Architecture, state: StateDict) -> Result<M, Mismatch> {
-    let mut shapes = Shapes { path: ModulePath::new(architecture), found: BTreeMap::new() };
-    module.visit(&mut shapes);
-    Mismatch::check(&shapes.found, &state)?;
+    Mismatch::check(&parameter_shapes(&module, architecture), &state)?;
     // Settles what the last batch added to running statistics, or it would take the place of what is loaded.
     drop(module.valid());
     Ok(module.map(&mut Loader { path: ModulePath::new(architecture), state }))
+}
+
+/// Shapes of the parameters and running statistics of a model, by PyTorch's names.
+pub(super) fn parameter_shapes<M: Module>(module: &M, architecture: Architecture) -> BTreeMap<String, Vec<usize>> {
+    let mut shapes = Shapes { path: ModulePath::new(architecture), found: BTreeMap::new() };
+    module.visit(&mut shapes);
+    shapes.found
 }
 
 /// Position in a walk through a model.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::prelude::*;
 use burn::tensor::DType;
-use pytorch_reader::PytorchReader;
+use pytorch_reader::{PytorchError, PytorchReader};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
@@ -30,39 +30,89 @@ impl WeightsFile {
     /// # Errors
     /// A file that cannot be read, is damaged or cut short, or holds something other than floating-point numbers.
     pub fn read(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
+        WeightsFile::read_within(file, &|names| Ok(Unwrapped::of(names)))
+    }
+
+    /// As [`WeightsFile::read`], where `unwrap` finds the network among the names of all tensors. Only its own are read.
+    pub(super) fn read_within(file: LabelledPath<'_>, unwrap: Unwrap<'_>) -> Result<WeightsFile, WeightsError> {
         let start = read_start(file)?;
-        if looks_like_safetensors(&start) { read_safetensors(file) } else { read_pytorch(file) }
+        let read = if looks_like_safetensors(&start) { read_safetensors } else { read_pytorch };
+        read(file, &start, unwrap)
     }
 }
 
-/// Enough of a file to tell its format.
-const START: usize = 9;
+/// Search for the network among the names of all tensors of a file.
+type Unwrap<'u> = &'u dyn Fn(Vec<&str>) -> Result<Unwrapped, WeightsError>;
+
+/// Enough of a file to tell its format, and what else it may be.
+const START: u64 = 512;
+/// Place of the first brace of a safetensors file.
+const BRACE: usize = 8;
 
 fn read_start(file: LabelledPath<'_>) -> Result<Vec<u8>, WeightsError> {
     use std::io::Read;
     let mut start = Vec::new();
     let opened = std::fs::File::open(file.path);
-    let read = opened.and_then(|opened| opened.take(START as u64).read_to_end(&mut start));
+    let read = opened.and_then(|opened| opened.take(START).read_to_end(&mut start));
     read.map_err(|error| WeightsError::in_file(file.label, format!("cannot be read: {error}")))?;
     Ok(start)
 }
 
 /// The length of the header, then its first brace.
 fn looks_like_safetensors(start: &[u8]) -> bool {
-    start.get(START - 1) == Some(&b'{')
+    start.get(BRACE) == Some(&b'{')
 }
 
-fn damaged(file: LabelledPath<'_>, format: &str, error: impl std::fmt::Display) -> WeightsError {
-    WeightsError::in_file(file.label, format!("cannot be read as weights in {format}: {error}"))
-        .with_help("The file may be cut short or damaged; fetch it again and compare its SHA-256.")
+fn damaged(file: LabelledPath<'_>, start: &[u8], format: &str, error: impl std::fmt::Display) -> WeightsError {
+    let (message, help) = other_content(start).map_or_else(
+        || {
+            let help = "The file may be cut short or damaged; fetch it again and compare its SHA-256.";
+            (format!("cannot be read as weights in {format}: {error}"), help)
+        },
+        |(content, help)| (content.to_owned(), help),
+    );
+    WeightsError::in_file(file.label, message).with_help(help)
 }
 
-fn read_safetensors(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
-    let broken = |error: &dyn std::fmt::Display| damaged(file, "the safetensors format", error);
+/// Content of a file in the place of weights, with advice, by its beginning. Asked only after a reader has refused the file: PyTorch's
+/// oldest ones may begin with text, too.
+fn other_content(start: &[u8]) -> Option<(&'static str, &'static str)> {
+    const FETCH_AGAIN: &str = "Fetch it again, and see whether its address is right.";
+    if start.is_empty() {
+        return Some(("is empty", FETCH_AGAIN));
+    }
+    if start.iter().all(|byte| *byte == 0) {
+        return Some(("begins with zeros alone", "A download that broke off leaves such files; fetch it again."));
+    }
+    let text = start_of_text(start)?.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    Some(if text.starts_with("version https://git-lfs") {
+        ("is the pointer that Git LFS leaves in the place of a file", "Fetch the file itself: `git lfs pull`.")
+    } else if text.starts_with('<') {
+        (
+            "is HTML or XML and holds no weights",
+            "A server may have answered with it. Is the address of the weights right?",
+        )
+    } else {
+        ("is text and holds no weights", "Give a .pth or .safetensors file.")
+    })
+}
+
+/// The beginning of a file as text, if it is text. Its last character may be cut.
+fn start_of_text(start: &[u8]) -> Option<&str> {
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    text.chars().all(|character| !character.is_control() || character.is_whitespace()).then_some(text)
+}
+
+fn read_safetensors(file: LabelledPath<'_>, start: &[u8], unwrap: Unwrap<'_>) -> Result<WeightsFile, WeightsError> {
+    let broken = |error: &dyn std::fmt::Display| damaged(file, start, "the safetensors format", error);
     let bytes = std::fs::read(file.path).map_err(|error| broken(&error))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
-    let unwrapped = Unwrapped::of(tensors.iter().map(|(name, _)| name));
+    let unwrapped = unwrap(tensors.iter().map(|(name, _)| name).collect())?;
     let mut state = StateDict::new();
     for (name, tensor) in tensors.iter() {
         let Some(name) = wanted(name, &unwrapped) else { continue };
@@ -78,10 +128,21 @@ fn read_safetensors(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError>
     Ok(WeightsFile { state, metadata: header.metadata().clone().unwrap_or_default(), unwrapped })
 }
 
-fn read_pytorch(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
-    let broken = |error: &dyn std::fmt::Display| damaged(file, "PyTorch's format or in safetensors'", error);
-    let tensors = PytorchReader::new(file.path).map_err(|error| broken(&error))?.into_tensors();
-    let unwrapped = Unwrapped::of(tensors.keys().map(String::as_str));
+fn read_pytorch(file: LabelledPath<'_>, start: &[u8], unwrap: Unwrap<'_>) -> Result<WeightsFile, WeightsError> {
+    let broken = |error: &dyn std::fmt::Display| damaged(file, start, "PyTorch's format or in safetensors'", error);
+    let opened = PytorchReader::new(file.path).map_err(|error| match error {
+        // A zip archive is read from its end.
+        PytorchError::Zip(error) => WeightsError::in_file(
+            file.label,
+            format!("is a zip archive without a sound list of its content at its end: {error}"),
+        )
+        .with_help(
+            "It may have been cut short, as by a download that broke off; fetch it again and compare its SHA-256.",
+        ),
+        error => broken(&error),
+    })?;
+    let tensors = opened.into_tensors();
+    let unwrapped = unwrap(tensors.keys().map(String::as_str).collect())?;
     let mut state = StateDict::new();
     for (name, tensor) in &tensors {
         let Some(name) = wanted(name, &unwrapped) else { continue };

@@ -2,8 +2,10 @@
 
 use burn::prelude::*;
 
+use super::apply::parameter_shapes;
 use super::checkpoint::stated_stem_pool;
 use super::file::WeightsFile;
+use super::wrappers::Parameters;
 use super::{StateDict, Unwrapped, load_state_dict};
 use crate::error::{LabelledPath, WeightsError};
 use crate::models::{Architecture, Backbone, StemPool};
@@ -25,17 +27,20 @@ pub struct Pretrained {
 /// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors, or of one of ours.
 ///
 /// The classifier in the file is left out. Where images have more channels than the file's, the filters of each new
-/// channel are those of the first, red. Wrappers that training programs put around a network are taken away.
+/// channel are those of the first, red. The network is found under any prefix that training programs put before its names.
 ///
 /// # Errors
-/// A file that cannot be read; weights of another architecture, for images of more channels, or that are not finite.
+/// A file that cannot be read, or holds several such networks; weights of another architecture, for images of more channels, or
+/// that are not finite.
 pub fn load_pretrained(
     backbone: Backbone,
     channels: usize,
     file: LabelledPath<'_>,
 ) -> Result<Pretrained, WeightsError> {
     let architecture = backbone.architecture();
-    let WeightsFile { mut state, unwrapped, metadata } = WeightsFile::read(file)?;
+    let network = Parameters { architecture, names: parameter_shapes(&backbone, architecture).into_keys().collect() };
+    let unwrap = |names: Vec<&str>| Unwrapped::around(&network, names).map_err(|prefixes| several(file, &prefixes));
+    let WeightsFile { mut state, unwrapped, metadata } = WeightsFile::read_within(file, &unwrap)?;
     let other_stem_pool = stated_stem_pool(&metadata).filter(|pool| backbone.stem_pool() != Some(*pool));
     let heads = || architecture.torchvision_head().iter().chain(&OUR_HEADS);
     state.retain(|key, _| !heads().any(|head| key.starts_with(head)));
@@ -60,6 +65,12 @@ pub fn load_pretrained(
             Err(error.with_help("Its training has diverged, or the file is damaged; no network can start from it."))
         }
     }
+}
+
+fn several(file: LabelledPath<'_>, [one, other]: &[String; 2]) -> WeightsError {
+    let message = format!("holds several networks: names of one begin with `{one}`, names of another with `{other}`");
+    WeightsError::in_file(file.label, message)
+        .with_help("Save the tensors of the one to start from in a file of their own.")
 }
 
 /// The first number that is NaN or infinite.

@@ -1,6 +1,9 @@
 //! Wrappers that training programs put around a network's weights.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use crate::models::Architecture;
 
 /// Names that wrappers give to the network that they hold: a whole checkpoint's, PyTorch's data parallelism (`module.`) and compiler
 /// (`_orig_mod.`). No network here has a layer of such a name.
@@ -16,9 +19,30 @@ pub struct Unwrapped {
 }
 
 impl Unwrapped {
-    /// The wrappers around the network among tensors of these names; none if it lies there as it is.
-    pub(super) fn of<'n>(names: impl Iterator<Item = &'n str>) -> Unwrapped {
-        let mut names: Vec<&str> = names.collect();
+    /// The known wrappers around the network among tensors of these names; none if it lies there as it is.
+    pub(super) fn of(names: Vec<&str>) -> Unwrapped {
+        Unwrapped::and_rest(names).0
+    }
+
+    /// The wrappers around `network`: the known ones, then any other name under which a training program keeps it.
+    ///
+    /// # Errors
+    /// If there are several such networks, with two of their prefixes.
+    pub(super) fn around(network: &Parameters, names: Vec<&str>) -> Result<Unwrapped, [String; 2]> {
+        let (mut unwrapped, names) = Unwrapped::and_rest(names);
+        match network.prefixes(&names)[..] {
+            [] => {}
+            [prefix] => {
+                unwrapped.left_out += names.iter().filter(|name| !name.starts_with(prefix)).count();
+                unwrapped.prefix.push_str(prefix);
+            }
+            [one, other, ..] => return Err([one, other].map(|prefix| format!("{}{prefix}", unwrapped.prefix))),
+        }
+        Ok(unwrapped)
+    }
+
+    /// The known wrappers, and the names within them.
+    fn and_rest(mut names: Vec<&str>) -> (Unwrapped, Vec<&str>) {
         let mut unwrapped = Unwrapped::default();
         while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| names.iter().any(|name| name.starts_with(**wrapper))) {
             let before = names.len();
@@ -26,7 +50,42 @@ impl Unwrapped {
             unwrapped.left_out += before - names.len();
             unwrapped.prefix.push_str(wrapper);
         }
-        unwrapped
+        (unwrapped, names)
+    }
+}
+
+/// Names of the parameters and running statistics of a network.
+pub(super) struct Parameters {
+    pub(super) architecture: Architecture,
+    pub(super) names: BTreeSet<String>,
+}
+
+/// A network is there if one in so many of its parameters is: an architecture near to it is named as one that does not fit, while
+/// blocks of a larger network, in which names are alike, have far less.
+const SHARE: usize = 4;
+
+impl Parameters {
+    /// Prefixes of the names of such networks, one for each among `names`; the empty text for one that is there as it is.
+    fn prefixes<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
+        let sorted: BTreeSet<&str> = names.iter().copied().collect();
+        let first = self.architecture.first_convolution();
+        let before = sorted.iter().filter_map(|name| name.strip_suffix(first));
+        let mut before: Vec<&str> = before.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).collect();
+        before.sort_by_key(|prefix| prefix.len());
+        let mut found: Vec<&str> = Vec::new();
+        for prefix in before {
+            // What has the same names within a network is a part of it.
+            if !found.iter().any(|outer| prefix.starts_with(outer)) && self.are_behind(prefix, &sorted) {
+                found.push(prefix);
+            }
+        }
+        found
+    }
+
+    fn are_behind(&self, prefix: &str, sorted: &BTreeSet<&str>) -> bool {
+        let behind = sorted.range(prefix..).map_while(|name| name.strip_prefix(prefix));
+        let ours = behind.filter(|name| self.names.contains(&self.architecture.modern_key(name)));
+        SHARE * ours.count() >= self.names.len()
     }
 }
 
@@ -46,7 +105,7 @@ mod tests {
     use super::*;
 
     fn of(names: &[&str]) -> (String, usize) {
-        let Unwrapped { prefix, left_out } = Unwrapped::of(names.iter().copied());
+        let Unwrapped { prefix, left_out } = Unwrapped::of(names.to_vec());
         (prefix, left_out)
     }
 
@@ -56,5 +115,32 @@ mod tests {
         assert_eq!(of(&["module.conv1.weight"]), ("module.".to_owned(), 0));
         let nested = of(&["state_dict._orig_mod.module.conv1.weight", "optimizer.0.exp_avg"]);
         assert_eq!(nested, ("state_dict._orig_mod.module.".to_owned(), 1));
+    }
+
+    #[test]
+    fn networks_are_found_under_any_prefix_and_blocks_are_none() {
+        let architecture = Architecture::Resnet18;
+        let own =
+            ["conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer1.0.bn1.weight", "layer2.0.conv1.weight"];
+        let network = Parameters { architecture, names: own.map(str::to_owned).into() };
+        let found = |prefixes: &[&str], others: &[&str]| {
+            let names = prefixes.iter().flat_map(|prefix| own.map(|name| format!("{prefix}{name}")));
+            let names: Vec<String> = names.chain(others.iter().map(|name| (*name).to_owned())).collect();
+            Unwrapped::around(&network, names.iter().map(String::as_str).collect())
+                .map(|Unwrapped { prefix, left_out }| (prefix, left_out))
+        };
+        assert_eq!(found(&[""], &[]), Ok((String::new(), 0)));
+        assert_eq!(found(&["backbone."], &["queue", "conv1.bias"]), Ok(("backbone.".to_owned(), 2)));
+        assert_eq!(found(&["module.net."], &["optimizer.0"]), Ok(("module.net.".to_owned(), 1)));
+        let several = ["model.student.", "model.teacher."];
+        assert_eq!(found(&several, &[]), Err(several.map(str::to_owned)));
+        // One of densenet's blocks.
+        let block = [
+            "features.denselayer1.conv1.weight",
+            "features.denselayer1.conv2.weight",
+            "features.denselayer2.conv1.weight",
+        ];
+        assert_eq!(found(&[], &block), Ok((String::new(), 0)));
+        assert_eq!(found(&[""], &["teacher.conv1.weight"]), Ok((String::new(), 0)));
     }
 }

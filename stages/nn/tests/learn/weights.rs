@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use crate::golden;
 
+/// At least as much as is looked at to tell what a file is.
+const START_OF_A_FILE: usize = 1024;
+
 fn input(path: &Path) -> LabelledPath<'_> {
     LabelledPath { path, label: "weights" }
 }
@@ -67,15 +70,40 @@ fn files_that_hold_no_weights_are_told() {
         std::fs::write(&path, content).unwrap();
         complaint(WeightsFile::read(input(&path)))
     };
-    for content in [&b""[..], b"PK\x03\x04", b"\x00\x00\x00\x00\x00\x00\x00\x00{}", b"<html>not found</html>"] {
+    for content in [&b"\x00\x00\x00\x00\x00\x00\x00\x00{}"[..], b"\xffanything\xfe\0", b"caf\xc3\xa9\x07"] {
         let told = told(content);
         assert!(told.starts_with("weights: cannot be read as weights in "), "{told}");
     }
+    let long_page = ["<html><title>", &"\u{e9}".repeat(START_OF_A_FILE), "</title></html>"].concat();
+    for (content, expected) in [
+        (&b""[..], "is empty"),
+        (&[0; 600], "begins with zeros alone"),
+        (b"<!DOCTYPE html><html>404</html>", "is HTML or XML and holds no weights"),
+        (b"\n  <?xml version='1.0'?><Error>", "is HTML or XML and holds no weights"),
+        (long_page.as_bytes(), "is HTML or XML and holds no weights"),
+        (b"not found", "is text and holds no weights"),
+        (b"\"eight\": {\"of\": \"json\"}", "is text and holds no weights"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is the pointer that Git LFS leaves in the place of a file"),
+    ] {
+        assert_eq!(told(content), format!("weights: {expected}"));
+    }
+    let cut = std::fs::read(golden("learn-small.pth")).unwrap();
+    let cut = told(&cut[..cut.len() / 2]);
+    assert!(cut.starts_with("weights: is a zip archive without a sound list of its content at its end: "), "{cut}");
     assert!(
         complaint(WeightsFile::read(input(&folder.path().join("nowhere")))).starts_with("weights: cannot be read: ")
     );
     let integers = complaint(WeightsFile::read(input(&golden("learn-integers.pth"))));
     assert_eq!(integers, "weights: `conv1.weight` does not hold floating-point numbers");
+}
+
+#[test]
+fn a_file_that_begins_as_text_is_left_to_the_readers() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.pth");
+    // An empty dictionary in Python's oldest format.
+    std::fs::write(&path, b"(dp0\n.").unwrap();
+    assert!(WeightsFile::read(input(&path)).unwrap().state.is_empty());
 }
 
 #[test]
@@ -266,7 +294,10 @@ fn wrappers_around_a_network_are_taken_away() {
     let path = folder.path().join("wrapped.safetensors");
     let architecture = Architecture::Resnet18;
     let original = torchvision_like(architecture);
-    for prefix in ["module.", "_orig_mod.", "model.", "state_dict.", "state_dict.module.", "model._orig_mod.module."] {
+    let known = ["module.", "_orig_mod.", "model.", "state_dict.", "state_dict.module.", "model._orig_mod.module."];
+    // Those of self-supervised training, of Lightning, and of checkpoints whose keys their authors chose.
+    let others = ["backbone.", "encoder.", "net.", "params.", "state_dict.module.encoder_q.", "a.b.c."];
+    for prefix in known.into_iter().chain(others) {
         let mut state: StateDict =
             original.iter().map(|(name, data)| (format!("{prefix}{name}"), data.clone())).collect();
         state.insert("optimizer.state.0.exp_avg".to_owned(), data("x", &[2], 1.0, 0.0));
@@ -276,6 +307,45 @@ fn wrappers_around_a_network_are_taken_away() {
         let loaded = state_dict(&loaded.backbone, architecture);
         assert!(loaded.iter().all(|(name, data)| *data == original[name]), "{prefix}");
     }
+}
+
+#[test]
+fn what_lies_beside_a_network_may_hold_integers() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("queue.safetensors");
+    let architecture = Architecture::Resnet18;
+    let original = torchvision_like(architecture);
+    let named: Vec<(String, &TensorData)> =
+        original.iter().map(|(name, data)| (format!("encoder_q.{name}"), data)).collect();
+    let views = named.iter().map(|(name, data)| {
+        (name.as_str(), TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes()).unwrap())
+    });
+    let queue = ("queue_ptr", TensorView::new(Dtype::I64, vec![1], &[0; 8]).unwrap());
+    safetensors::serialize_to_file(views.chain([queue]), None, &path).unwrap();
+    pretrained(architecture, 3, &path).unwrap();
+}
+
+#[test]
+fn networks_under_a_prefix_are_named_when_they_do_not_fit() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("wrapped.safetensors");
+    let under = |prefix: &'static str, original: &StateDict| -> StateDict {
+        original.iter().map(|(name, data)| (format!("{prefix}{name}"), data.clone())).collect()
+    };
+    let small = torchvision_like(Architecture::Resnet18);
+    write(&under("student.", &small).into_iter().chain(under("teacher.", &small)).collect(), &path);
+    assert_eq!(
+        complaint(pretrained(Architecture::Resnet18, 3, &path)),
+        "weights: holds several networks: names of one begin with `student.`, names of another with `teacher.`"
+    );
+    write(&under("backbone.", &small), &path);
+    let told = complaint(pretrained(Architecture::Resnet50, 3, &path));
+    assert!(told.starts_with("weights: holds no weights of resnet50: it lacks `layer1.0.bn3.bias`, "), "{told}");
+    let densenet = torchvision_like(Architecture::Densenet121);
+    write(&under("backbone.", &densenet), &path);
+    pretrained(Architecture::Densenet121, 3, &path).unwrap();
+    let told = complaint(pretrained(Architecture::Resnet18, 3, &path));
+    assert!(told.starts_with("weights: holds no weights of resnet18: it lacks `bn1.bias`, "), "{told}");
 }
 
 #[test]

@@ -212,7 +212,12 @@ impl Controller {
             let Some(job) = self.jobs.get_mut(&name) else { continue };
             job.is_over = true;
             let queue = job.queue.clone();
-            let help = "`athanor config` shows the settings of `slurm`; a stage may have `slurm: { … }` and `resources` of its own.";
+            let help = if self.config.slurm.commands.is_none() {
+                "`athanor config` shows the settings of `slurm`; a stage may have `slurm: { … }` and `resources` of its own."
+            } else {
+                "`athanor config` shows the command `batch.submit`, which gets what a job asks for in variables: `ATHANOR_JOB_MEMORY_MIB` and \
+                 others, from the stage's `resources` and from options under `slurm`."
+            };
             self.fail_queued(&queue, &format!("The cluster refused its job: {message}."), Some(help));
         }
     }

@@ -1,11 +1,11 @@
-//! Syntax trees of expressions over rows.
+//! Syntax trees of expressions, over rows and in pipelines.
 
 use std::borrow::Cow;
 
 use minijinja::machinery::ast::{CallArg, Expr};
 
 /// Calls `see` for `part` and all parts of it.
-pub(crate) fn walk<'t>(part: &'t Expr<'t>, see: &mut dyn FnMut(&'t Expr<'t>)) {
+pub fn walk<'t>(part: &'t Expr<'t>, see: &mut dyn FnMut(&'t Expr<'t>)) {
     see(part);
     let mut all: Vec<&Expr<'_>> = Vec::new();
     let mut arguments: &[CallArg<'_>] = &[];
