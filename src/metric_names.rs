@@ -47,9 +47,9 @@ const HELD_OUT: [Word; 5] =
 const ASIDE: [&str; 4] = ["share_waiting_for_data", "rate", "lr", "learning_rate"];
 
 /// Words after a score's own (`f1_macro`) with which it is not one of a single class.
-const OF_ALL: [&str; 15] = [
-    "macro", "micro", "weighted", "samples", "mean", "avg", "average", "total", "overall", "all", "score", "roc", "pr",
-    "at", "top",
+const OF_ALL: [&str; 26] = [
+    "macro", "micro", "weighted", "balanced", "binary", "samples", "mean", "avg", "average", "std", "total", "overall",
+    "all", "score", "roc", "pr", "curve", "at", "top", "train", "training", "dev", "cv", "oof", "public", "private",
 ];
 
 /// Word in a name.
@@ -94,7 +94,10 @@ fn place(words: &[Word], metric: &str) -> Option<usize> {
 /// Class of which a metric of this name is: its number at the end, or its name after that of a score.
 fn class_of(metric: &str) -> Option<&str> {
     let (score, rest) = metric.split_once('_').filter(|(_, rest)| !rest.is_empty())?;
-    let is_of_all = rest.split('_').any(|part| OF_ALL.contains(&part)) || HELD_OUT.iter().any(|word| word.is_in(rest));
+    // `accuracy_top5` and `recall_at10`, too.
+    let word = |part: &str| OF_ALL.contains(&part.trim_end_matches(|c: char| c.is_ascii_digit()));
+    let is_of_all = rest.split('_').any(|part| !part.bytes().all(|byte| byte.is_ascii_digit()) && word(part))
+        || HELD_OUT.iter().chain(&LOSSES).any(|word| word.is_in(rest));
     if SCORES.iter().any(|word| matches!(word, Word::Part(word) | Word::Whole(word) if *word == score)) {
         return (!is_of_all).then_some(rest);
     }
@@ -136,6 +139,8 @@ mod tests {
         assert_eq!(of_report, ["macro_f1", "accuracy", "focal_loss", "rows"]);
         let of_classes = sorted(vec!["f1_0", "f1_2", "f1_10", "accuracy", "macro_f1", "loss"]);
         assert_eq!(of_classes, ["macro_f1", "accuracy", "loss", "f1_0", "f1_2", "f1_10"]);
+        let of_data = sorted(vec!["loss", "accuracy_train", "accuracy_top5", "f1_loss", "f1_3"]);
+        assert_eq!(of_data, ["accuracy_top5", "accuracy_train", "f1_loss", "loss", "f1_3"]);
         let of_names = sorted(vec!["f1_Actin filaments", "f1_macro", "iou_test", "loss_1", "loss", "accuracy"]);
         assert_eq!(of_names, ["iou_test", "f1_macro", "accuracy", "loss", "f1_Actin filaments", "loss_1"]);
         let at_five = sorted(vec!["accuracy", "map_at_5", "recall_top_10"]);

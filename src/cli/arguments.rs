@@ -47,6 +47,9 @@ pub(super) enum Command {
     Status {
         #[command(flatten)]
         view: ViewCommand,
+        /// End with exit code 3 if anything is not fresh.
+        #[arg(long)]
+        exit_code: bool,
         /// Ask the remote cache, too.
         #[arg(long)]
         remote: bool,
@@ -71,7 +74,7 @@ pub(super) enum Command {
     Top(TopCommand),
     /// List the runs of a pipeline.
     Runs(ViewCommand),
-    /// Show the metrics of the latest results.
+    /// Show the metrics of the results that are up to date.
     Metrics(MetricsCommand),
     /// Compare the parameters, inputs and metrics of two runs.
     Compare(CompareCommand),
@@ -259,9 +262,6 @@ pub(super) struct ViewCommand {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// End with exit code 3 if anything is not fresh.
-    #[arg(long)]
-    pub exit_code: bool,
 }
 
 #[derive(Debug, Args)]

@@ -39,7 +39,12 @@ pub(super) fn check(settings: &Settings, command: &CheckCommand) -> Result<u8, E
     print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
-pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: bool) -> Result<u8, Exit> {
+pub(super) fn status(
+    settings: &Settings,
+    command: &ViewCommand,
+    tells_stale: bool,
+    ask_remote: bool,
+) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
@@ -49,7 +54,7 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
     // Where all is fresh nothing goes on.
     let all_fresh = fresh == session.wanted().len();
     let activities = if all_fresh { BTreeMap::new() } else { session.activities().map_err(Exit::failed)? };
-    let code = if command.exit_code && !all_fresh { STALE } else { UP_TO_DATE };
+    let code = if tells_stale && !all_fresh { STALE } else { UP_TO_DATE };
     if command.json {
         print_statuses(&session, &statuses, &whereabouts, &activities)?;
         return Ok(code);

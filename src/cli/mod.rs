@@ -125,7 +125,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
     let settings = || settings::load(&options);
     match arguments.command {
         Command::Run(command) => run::run(&settings()?, &command),
-        Command::Status { view, remote } => inspect::status(&settings()?, &view, remote),
+        Command::Status { view, exit_code, remote } => inspect::status(&settings()?, &view, exit_code, remote),
         Command::Explain { select, remote } => inspect::explain(&settings()?, &select, remote),
         Command::Check(command) => inspect::check(&settings()?, &command),
         Command::Graph(command) => inspect::graph(&settings()?, &command),

@@ -142,9 +142,14 @@ pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u
     match (command.json, command.csv) {
         (true, _) => print_json(&json!(table.rows)),
         (_, true) => print_as_it_is(&table.csv()),
-        _ if table.rows.is_empty() && !targets.is_empty() => print("none of these instances has metrics\n"),
-        _ if table.rows.is_empty() => print("no metrics yet\n"),
-        _ => print(&table.text(line_width(), command.sort.as_deref())),
+        _ => {
+            let text = match (table.rows.is_empty(), targets.is_empty()) {
+                (true, true) => "no metrics yet\n".to_owned(),
+                (true, false) => "none of these instances has metrics\n".to_owned(),
+                (false, _) => table.text(line_width(), command.sort.as_deref()),
+            };
+            print(&(text + &table.stale_note()))
+        }
     }
 }
 

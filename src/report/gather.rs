@@ -1,24 +1,25 @@
 //! Gathering of a report's data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use athanor_cache::{ActionRecord, Cache};
 use jiff::Timestamp;
 
 use crate::events::{Outcome, Stamped};
 use crate::metric_names::{is_small_better, rank, tells_quality};
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{Instance, InstanceId, Plan};
 use crate::report::comparison;
 use crate::report::curves::thinned;
 use crate::report::data::{
     CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, MetricColumn, ReportData, RunData, StageData,
 };
 use crate::report::figures::fitting;
-use crate::report::parameters;
-use crate::report::results::{KnownResults, results_now, results_of};
+use crate::report::parameters::{self, Parameters};
+use crate::report::results::{KnownResults, fresh_results, results_of};
 use crate::report::timeline::RunStory;
 use crate::run::attempts::annex::Annex;
 use crate::run::attempts::facts::Facts;
+use crate::run::inputs::fingerprint::recorded_recipe;
 use crate::run::session::headline::Headline;
 use crate::run::state::history::{History, RunId, RunSummary};
 use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline};
@@ -67,9 +68,12 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
         story.end_with_its_run();
     }
-    let results = match request.run {
-        Some(run) => results_of(history, &summaries, run)?,
-        None => results_now(session)?,
+    let (results, statuses) = match request.run {
+        Some(run) => (results_of(history, &summaries, run)?, Vec::new()),
+        None => {
+            let statuses = session.statuses(None, &HashSet::new())?;
+            (fresh_results(plan, &statuses), statuses.of)
+        }
     };
     let mut data = ReportData {
         pipeline: plan.name.clone(),
@@ -79,10 +83,9 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         run,
         stages: stages(plan),
         graph: graph(plan),
-        params: parameters::of_stages(plan),
+        params: parameters::of_stages(plan, &parameters_at(request, &results)),
         ..ReportData::default()
     };
-    let statuses = if request.run.is_none() { session.status()? } else { Vec::new() };
     let (mut curves, figures) = fill_instances(&mut data, request, &results, &statuses, &story);
     for ((i, metric), points) in &story.curves {
         let (x, y) = points.iter().copied().unzip();
@@ -161,6 +164,18 @@ fn graph(plan: &Plan) -> GraphLayouts {
     GraphLayouts { wide: graph.lay_out(Direction::Right), narrow: graph.lay_out(Direction::Down) }
 }
 
+/// Parameters by instance: those of the plan, or those that the results after a run were made with.
+fn parameters_at(request: &ReportRequest<'_>, results: &KnownResults) -> Vec<Option<Parameters>> {
+    let of_instance = |instance: &Instance| {
+        if request.run.is_none() {
+            return Some(parameters::of_instance(instance));
+        }
+        let fingerprint = &results.get(&instance.name)?.fingerprint;
+        Some(parameters::of_recipe(instance, recorded_recipe(request.cache, fingerprint).ok()??))
+    };
+    request.session.plan.instances.iter().map(of_instance).collect()
+}
+
 /// Fills the columns of instances and metrics; returns curves and figures.
 fn fill_instances(
     data: &mut ReportData,
@@ -175,13 +190,12 @@ fn fill_instances(
         let at = instance.id.index();
         let status = statuses.get(at).and_then(Option::as_ref);
         let result = results.get(&instance.name);
-        let is_current = if request.run.is_some() { result.is_some() } else { status == Some(&Status::Fresh) };
-        let record = result.filter(|_| is_current).and_then(|result| result.record(request.cache));
+        let record = result.and_then(|result| result.record(request.cache));
         let facts = record.as_ref().map(Facts::of).unwrap_or_default();
         let columns = &mut data.instances;
         columns.name.push(instance.name.clone());
         columns.stage.push(instance.stage);
-        columns.state.push(state_of(is_current, status, story.states.get(&at).copied()));
+        columns.state.push(state_of(result.is_some(), status, story.state_for(at, result.map(|it| it.fingerprint))));
         columns.duration_ms.push(record.as_ref().map(|record| record.duration_ms));
         columns.cpu_ms.push(facts.used.map(|used| used.cpu_ms));
         columns.peak.push(facts.used.map(|used| used.peak_memory));
@@ -198,7 +212,7 @@ fn fill_instances(
         }
         columns.why.push(reasons.add(why(&facts.why, status)));
         columns.environment.push(facts.provenance.and_then(|provenance| environments.add(Some(provenance))));
-        if let Some(result) = result.filter(|_| is_current) {
+        if let Some(result) = result {
             for (name, value) in result.numbers(record.as_ref()) {
                 let column = data.metrics.entry(name).or_default();
                 column.i.push(at);

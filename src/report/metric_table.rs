@@ -25,6 +25,8 @@ const SPARK_WIDTH: usize = 20;
 pub(crate) struct MetricTable {
     /// Rows.
     pub rows: Vec<MetricRow>,
+    /// Number of instances that are left out, since they are not up to date.
+    pub stale: usize,
 }
 
 /// Metrics of one instance.
@@ -45,7 +47,7 @@ pub(crate) struct MetricRow {
     pub curves: BTreeMap<String, Vec<(u64, f64)>>,
 }
 
-/// Metrics of the latest results of the selected instances; of all if there are none.
+/// Metrics of the selected instances that are up to date; of all if none is selected.
 pub(crate) fn metric_table(
     session: &Session<'_>,
     cache: &Cache,
@@ -55,7 +57,9 @@ pub(crate) fn metric_table(
     let results: KnownResults = results_now(session)?;
     let plan: &Plan = session.plan;
     let mut rows = Vec::new();
-    for (name, result) in selected(plan, ids, &results) {
+    let known = selected(plan, ids, &results);
+    let stale = if ids.is_empty() { plan.instances.len() } else { ids.len() } - known.len();
+    for (name, result) in known {
         let record = result.record(cache);
         let metrics: BTreeMap<String, f64> = result.numbers(record.as_ref()).into_iter().collect();
         if metrics.is_empty() {
@@ -64,7 +68,7 @@ pub(crate) fn metric_table(
         let curves = record.filter(|_| with_curves).map(|record| Annex::of(cache, &record).curves).unwrap_or_default();
         rows.push(MetricRow { instance: name.to_owned(), metrics, curves, ..MetricRow::default() });
     }
-    Ok(MetricTable { rows })
+    Ok(MetricTable { rows, stale })
 }
 
 /// Column of the table as text.
@@ -162,6 +166,14 @@ impl MetricTable {
         table(&header, &rows) + &note
     }
 
+    /// Note of what is left out; empty where nothing is.
+    pub(crate) fn stale_note(&self) -> String {
+        match self.stale {
+            0 => String::new(),
+            stale => format!("{} not up to date: `athanor status` says why\n", count(stale, "instance")),
+        }
+    }
+
     /// The table as CSV.
     pub(crate) fn csv(&self) -> String {
         let (params, names) = (self.params(), self.names());
@@ -194,7 +206,7 @@ mod tests {
             metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
             ..MetricRow::default()
         };
-        MetricTable { rows: rows.iter().map(row).collect() }
+        MetricTable { rows: rows.iter().map(row).collect(), stale: 0 }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use athanor_cache::{ActionRecord, Cache, Digest};
 use serde_json::{Map, Value};
 
 use crate::events::RunEvent;
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{Instance, InstanceId, Plan};
 use crate::run::state::history::{History, RunId, RunSummary, results_after};
+use crate::run::status::Statuses;
 use crate::run::{RunError, Session};
 
 /// Result of one instance.
@@ -80,14 +81,19 @@ pub(crate) fn results_of(history: &History, summaries: &[RunSummary], run: &RunI
     Ok(results)
 }
 
-/// Results as they are now: the last one of each instance.
+/// Results of the pipeline as it is now: of the instances that are up to date, whichever run made them. The last result of one that
+/// is not belongs to other parameters or inputs.
 pub(crate) fn results_now(session: &Session<'_>) -> Result<KnownResults, RunError> {
-    let ledger = session.ledger()?;
-    let last = ledger
-        .instances
-        .into_iter()
-        .filter_map(|(name, entry)| Some((name, KnownResult { fingerprint: entry.fingerprint?, metrics: Map::new() })));
-    Ok(last.collect())
+    Ok(fresh_results(session.plan, &session.statuses(None, &HashSet::new())?))
+}
+
+/// Results of the instances that are up to date.
+pub(crate) fn fresh_results(plan: &Plan, statuses: &Statuses) -> KnownResults {
+    let of = |(instance, fingerprint): (&Instance, &Option<Digest>)| {
+        let result = KnownResult { fingerprint: (*fingerprint)?, metrics: Map::new() };
+        Some((instance.name.clone(), result))
+    };
+    plan.instances.iter().zip(&statuses.results).filter_map(of).collect()
 }
 
 impl KnownResult {

@@ -39,9 +39,11 @@ pub(crate) fn sweep(plan: &Plan, cache: &Cache, stage: &StageInfo) -> Result<Met
         }
         false => all.iter().any(|params| params.get(name) != all[0].get(name)),
     };
-    let differing: Vec<&String> = names.into_iter().filter(|name| differs(name)).collect();
+    let differing: Vec<(&String, usize)> =
+        names.into_iter().filter(|name| differs(name)).map(|name| (name, shown_from(&all, name))).collect();
     let rows = records.iter().zip(&all).map(|(record, params)| {
-        let values = differing.iter().filter_map(|name| Some(((*name).clone(), params.get(*name)?.clone())));
+        let values =
+            differing.iter().filter_map(|(name, from)| Some(((*name).clone(), cut(params.get(*name)?, *from))));
         let metrics = record.metrics.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
         MetricRow {
             instance: instance(record),
@@ -51,7 +53,26 @@ pub(crate) fn sweep(plan: &Plan, cache: &Cache, stage: &StageInfo) -> Result<Met
             ..MetricRow::default()
         }
     });
-    Ok(MetricTable { rows: rows.collect() })
+    Ok(MetricTable { rows: rows.collect(), stale: 0 })
+}
+
+/// Character from which values of a parameter are shown, so that those in which they differ are.
+fn shown_from(all: &[BTreeMap<String, String>], name: &str) -> usize {
+    let mut values = all.iter().filter_map(|params| params.get(name));
+    let Some(first) = values.next() else { return 0 };
+    let alike = |value: &String| first.chars().zip(value.chars()).take_while(|(one, other)| one == other).count();
+    let alike = values.filter(|value| *value != first).map(alike).min().unwrap_or(0);
+    // With some of what is alike in front of it.
+    if alike < MAX_VALUE { 0 } else { alike - MAX_VALUE / 3 }
+}
+
+/// A value on one line, from a character on.
+fn cut(value: &str, from: usize) -> String {
+    let on_one_line = |c: char| if c.is_whitespace() { ' ' } else { c };
+    let shown: String = value.chars().skip(from).take(MAX_VALUE).map(on_one_line).collect();
+    let before = if from > 0 { "…" } else { "" };
+    let after = if value.chars().count() > from + MAX_VALUE { "…" } else { "" };
+    format!("{before}{shown}{after}")
 }
 
 /// Name of a stage's kind, as recipes have it.
@@ -88,11 +109,27 @@ fn flatten(prefix: &str, value: &Value, flat: &mut BTreeMap<String, String>) {
             }
         }
         other => {
-            let text = other
-                .as_str()
-                .map_or_else(|| other.to_string(), |text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-            let cut: String = text.chars().take(MAX_VALUE).collect();
-            flat.insert(prefix.to_owned(), if cut.len() < text.len() { cut + "…" } else { text });
+            let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            flat.insert(prefix.to_owned(), text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_shown_where_they_differ() {
+        let start = "echo begin\n".repeat(20);
+        let values = ["a", "b"].map(|end| BTreeMap::from([("run".to_owned(), format!("{start}echo {end}"))]));
+        let from = shown_from(&values, "run");
+        let shown = values.each_ref().map(|params| cut(&params["run"], from));
+        assert!(
+            shown[0].starts_with('…') && shown[0].ends_with(" echo a") && shown[1].ends_with(" echo b"),
+            "{shown:?}"
+        );
+        assert_eq!(cut(&"x".repeat(MAX_VALUE + 1), 0), "x".repeat(MAX_VALUE) + "…");
+        assert_eq!(shown_from(&values, "seed"), 0);
     }
 }

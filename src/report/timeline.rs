@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use athanor_cache::Digest;
+
 use crate::escape::{escape, escape_lines};
 use crate::events::{Outcome, RunEvent, Stamped};
 use crate::gpu::GpuId;
@@ -36,6 +38,8 @@ pub(crate) struct RunStory {
     pub nodes: HashMap<usize, String>,
     /// Whether the run was asked to stop.
     pub is_stopping: bool,
+    /// Fingerprints of the results that the run made.
+    made: HashMap<usize, Digest>,
     /// Log of the latest attempt of each instance.
     logs: HashMap<usize, String>,
     /// Span of each running attempt.
@@ -90,6 +94,12 @@ impl RunStory {
         running.into_iter()
     }
 
+    /// State in which the run left an instance that has this result now; `None` if the run made another one, under other variables.
+    pub(crate) fn state_for(&self, number: usize, result: Option<Digest>) -> Option<InstanceState> {
+        let is_other = result.is_some() && self.made.get(&number).is_some_and(|made| Some(*made) != result);
+        self.states.get(&number).copied().filter(|_| !is_other)
+    }
+
     /// Says of what ran at the end of the log that it was interrupted: its run was killed.
     pub(crate) fn end_with_its_run(&mut self) {
         for state in self.states.values_mut().chain(&mut self.timeline.spans.state) {
@@ -125,7 +135,8 @@ impl RunStory {
             RunEvent::Placed { node, .. } => drop(self.nodes.insert(number, node.clone())),
             RunEvent::Waiting { .. } => drop(self.queued.insert(number, "for another run, which makes it".to_owned())),
             // From now on its record has them.
-            RunEvent::Finished { .. } => {
+            RunEvent::Finished { fingerprint, .. } => {
+                self.made.insert(number, *fingerprint);
                 self.metrics.retain(|(of, _), _| *of != number);
                 self.curves.retain(|(of, _), _| *of != number);
             }

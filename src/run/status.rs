@@ -141,12 +141,20 @@ pub(crate) struct EarlierRuns<'k> {
     pub ledger: &'k dyn Fn() -> Result<Ledger, CacheError>,
 }
 
-/// Status of every instance of `order`; `None` for others.
+/// Status of every instance of an order.
+pub(crate) struct Statuses {
+    /// By instance; `None` for others.
+    pub of: Vec<Option<Status>>,
+    /// Fingerprints of the results of those that are fresh, by instance.
+    pub results: Vec<Option<Digest>>,
+}
+
+/// Status of every instance of `order`.
 pub(crate) fn status(
     inputs: &Inputs<'_>,
     earlier: &EarlierRuns<'_>,
     order: &[InstanceId],
-) -> Result<Vec<Option<Status>>, CacheError> {
+) -> Result<Statuses, CacheError> {
     let cache = earlier.cache;
     let ledger = OnceCell::new();
     let ledger = || match ledger.get() {
@@ -156,6 +164,7 @@ pub(crate) fn status(
     let count = inputs.plan.instances.len();
     let mut outputs: Vec<Option<Outputs>> = vec![None; count];
     let mut statuses = vec![None; count];
+    let mut results = vec![None; count];
     for id in order.iter().copied() {
         if earlier.force.contains(&id) {
             statuses[id.index()] = Some(Status::Stale { reasons: vec![Reason::Forced] });
@@ -163,6 +172,7 @@ pub(crate) fn status(
         }
         if let Some(settled) = &earlier.unchanged[id.index()] {
             outputs[id.index()] = Some(Outputs::clone(&settled.outputs));
+            results[id.index()] = Some(settled.fingerprint);
             statuses[id.index()] = Some(Status::Fresh);
             continue;
         }
@@ -183,6 +193,7 @@ pub(crate) fn status(
             Ok(fingerprint) => match find(earlier, &fingerprint)? {
                 Ok((found, status)) => {
                     outputs[id.index()] = Some(found);
+                    results[id.index()] = Some(fingerprint).filter(|_| status == Status::Fresh);
                     status
                 }
                 Err(lost) if !lost.is_empty() => {
@@ -196,7 +207,7 @@ pub(crate) fn status(
         };
         statuses[id.index()] = Some(found);
     }
-    Ok(statuses)
+    Ok(Statuses { of: statuses, results })
 }
 
 /// Outputs of a result, and the status that it makes; the inner error is the names of outputs that were lost.

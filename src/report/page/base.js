@@ -68,7 +68,7 @@ function difference(text) {
   const [first, ...lines] = text.split("\n");
   if (!lines.length) return clamped(text);
   const margin = Math.min(...lines.filter((line) => line.trim()).map((line) => line.match(/^ */)[0].length));
-  const kind = (line) => ({ "+": "up", "-": "down" })[line.trim()[0]] ?? "soft";
+  const kind = (line) => ({ "+": "up", "-": "down" })[line[margin]] ?? "soft";
   return [first, el("pre", {}, lines.map((line) => el(`span.${kind(line)}`, {}, `${line.slice(margin)}\n`)))];
 }
 

@@ -43,7 +43,7 @@ use crate::run::state::history::{History, Ledger, RunId};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
 use crate::run::state::snapshot_file::SnapshotFiles;
-use crate::run::status::{EarlierRuns, Status, status};
+use crate::run::status::{EarlierRuns, Status, Statuses, status};
 use crate::settings::Settings;
 use crate::view::time_left::TimeLeft;
 
@@ -243,6 +243,15 @@ impl<'a> Session<'a> {
         remote: Option<&RemoteUse>,
         force: &HashSet<InstanceId>,
     ) -> Result<Vec<Option<Status>>, RunError> {
+        Ok(self.statuses(remote, force)?.of)
+    }
+
+    /// The same, with the results of those that are fresh.
+    pub(crate) fn statuses(
+        &self,
+        remote: Option<&RemoteUse>,
+        force: &HashSet<InstanceId>,
+    ) -> Result<Statuses, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         let versions = self.last_versions();
         let inputs = self.inputs(&contents, &versions);

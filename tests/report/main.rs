@@ -1,5 +1,7 @@
 //! What is kept of runs, and what reports, lists and comparisons make of it.
 
+mod mlflow;
+#[path = "../support/mod.rs"]
 mod support;
 
 use athanor::run::attempts::annex::Annex;
@@ -169,7 +171,8 @@ fn runs_are_listed_and_compared() {
 #[test]
 fn metrics_are_shown_sorted_and_for_programs() {
     let project = Project::new(PIPELINE);
-    assert_eq!(ok(project.athanor(&["metrics", "p.yaml"])).out, "no metrics yet\n");
+    let none = ok(project.athanor(&["metrics", "p.yaml"])).out;
+    assert_eq!(none, "no metrics yet\n4 instances not up to date: `athanor status` says why\n");
     ok(project.run(&[]));
     let shown = ok(project.athanor(&["metrics", "p.yaml"])).out;
     assert!(shown.contains("INSTANCE       f1      loss\n"), "{shown}");
@@ -184,6 +187,36 @@ fn metrics_are_shown_sorted_and_for_programs() {
         unknown.err.contains("no instance has a metric `los`") && unknown.err.contains("`loss`"),
         "{}",
         unknown.err
+    );
+}
+
+#[test]
+fn results_under_other_variables_are_not_those_of_the_file() {
+    let project = Project::new(PIPELINE);
+    ok(project.run(&[]));
+    ok(project.run(&["--set", "epochs=5"]));
+    let shown = ok(project.athanor(&["metrics", "p.yaml", "report", "--csv"])).out;
+    assert_eq!(shown, "instance,f1\nreport,0.3\n");
+    let of_other = ok(project.athanor(&["metrics", "p.yaml", "report", "--csv", "--set", "epochs=5"])).out;
+    assert_eq!(of_other, "instance,f1\nreport,0.5\n");
+    let never_made = ok(project.athanor(&["metrics", "p.yaml", "--set", "epochs=7"])).out;
+    assert_eq!(never_made, "no metrics yet\n3 instances not up to date: `athanor status` says why\n");
+
+    let now = data(&project, &[]);
+    assert_eq!(now["headline"][0]["value"], 0.3);
+    assert_eq!(now["instances"]["state"], json!(["cached", "cached", "cached", "cached"]));
+    let changed = data(&project, &["--diff", "last"]);
+    assert!(changed["changes"][0]["what"][0].as_str().unwrap().contains("parameter `run` changed"), "{changed}");
+    // Parameters are those of the run, and not those of the file.
+    let of_run = |run: &str| data(&project, &["--run", run])["params"].to_string();
+    assert!(of_run("last").contains("seq 5") && !of_run("last").contains("seq 3)"), "{}", of_run("last"));
+    assert!(of_run("1").contains("seq 3)"), "{}", of_run("1"));
+
+    ok(project.athanor(&["export", "mlflow", "runs", "p.yaml"]));
+    let exported = mlflow::texts(&project.path("runs"), "*/*/params/run");
+    assert!(
+        exported.len() == 3 && exported.iter().all(|script| !script.contains("seq 5") && !script.contains("0.5")),
+        "{exported:?}"
     );
 }
 
@@ -338,65 +371,6 @@ fn hooks_are_told_how_a_run_ended() {
     assert_eq!(failed.code, 1, "the hook's exit status is not the run's");
     assert!(failed.err.contains("the hook `cat > lost.json; exit 1` failed"), "{}", failed.err);
     assert!(project.read("lost.json").contains("\"outcome\":\"failed\""));
-}
-
-/// A program that reads an `mlruns` folder with MLflow's own client.
-const READ_MLFLOW: &str = r#"
-import os, sys
-os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-from mlflow.tracking import MlflowClient
-client = MlflowClient(tracking_uri=sys.argv[1])
-experiment = client.get_experiment_by_name("p")
-for run in sorted(client.search_runs([experiment.experiment_id]), key=lambda run: run.info.run_name):
-    curve = [(point.step, point.value) for name in run.data.metrics for point in client.get_metric_history(run.info.run_id, name)]
-    print(run.info.run_name, run.info.status, run.data.tags["athanor.stage"], dict(run.data.metrics), curve, "run" in run.data.params)
-"#;
-
-/// Texts of the files that a path with `*` for folders names.
-fn texts(root: &std::path::Path, path: &str) -> Vec<String> {
-    let mut found = vec![root.to_owned()];
-    for part in path.split('/') {
-        let inside = |folder: &std::path::PathBuf| match part {
-            "*" => std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect(),
-            name => vec![folder.join(name)],
-        };
-        found = found.iter().flat_map(inside).collect();
-    }
-    found.sort();
-    found.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
-}
-
-#[test]
-fn results_become_runs_of_mlflow() {
-    let project = Project::new(PIPELINE);
-    ok(project.run(&[]));
-    let exported = ok(project.athanor(&["export", "mlflow", "mlruns", "p.yaml"]));
-    assert_eq!(exported.out, "mlruns: 3 runs written\n");
-    let root = project.path("mlruns");
-    let experiment = texts(&root, "*/meta.yaml");
-    assert!(experiment.len() == 1 && experiment[0].contains("\nname: \"p\"\n"), "{experiment:?}");
-    let names = texts(&root, "*/*/tags/mlflow.runName");
-    assert_eq!(names.iter().filter(|name| name.starts_with("model[fold=")).count(), 2, "{names:?}");
-    let curves = texts(&root, "*/*/metrics/loss");
-    let without_time = |text: &String| -> Vec<String> {
-        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
-    };
-    assert!(curves.iter().map(without_time).any(|lines| lines == ["0.1 1", "0.2 2", "0.3 3"]), "{curves:?}");
-    assert!(texts(&root, "*/*/params/run").iter().any(|run| run.starts_with("for epoch in")));
-    assert!(texts(&root, "*/*/meta.yaml").iter().all(|run| run.contains("\nstatus: 3\n")));
-    let again = ok(project.athanor(&["export", "mlflow", "mlruns", "p.yaml"]));
-    assert_eq!(again.out, "mlruns: 0 runs written, 3 there already\n");
-    let mut python = std::process::Command::new("python3");
-    let is_there = python.args(["-c", "import mlflow"]).output().is_ok_and(|output| output.status.success());
-    if !is_there {
-        return support::skips("there is no Python with mlflow: its client reads nothing here");
-    }
-    let read = std::process::Command::new("python3").args(["-c", READ_MLFLOW]).arg(&root).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&read.stdout), String::from_utf8_lossy(&read.stderr));
-    let lines: Vec<&str> = out.lines().collect();
-    assert!(read.status.success() && lines.len() == 3, "{out}{err}");
-    assert_eq!(lines[0], "model[fold=0] FINISHED model {'loss': 0.3} [(1, 0.1), (2, 0.2), (3, 0.3)] True");
-    assert!(lines[2].starts_with("report FINISHED report {'f1': 0.3}"), "{out}");
 }
 
 #[test]
