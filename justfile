@@ -17,7 +17,7 @@ test *NAME:
 
 # Against the numbers that other tools computed; tests/golden has them, and the scripts that make them again
 golden:
-    cargo test --workspace --test golden --test images --test learn
+    cargo test --workspace --test golden --test images --test formats --test learn --test neighbours --test real_tables
 
 # Random pipelines against the model: CASES in memory, from SEED on
 oracle CASES="50000" SEED="1":

@@ -23,10 +23,10 @@ static CHANNEL: AtomicI32 = AtomicI32::new(-1);
 const LITTLE: usize = 1 << 20;
 
 /// To people.
-const TEXT: &[u8] = b"error: Memory ran out. Give the program more (`ulimit -v`, the limit of the container or job), or let fewer stages run at once (`-j`). What is finished is kept.\n";
+const TEXT: &[u8] = b"error: Memory ran out. Give the program more (`ulimit -v`, the limit of the container or job), or let fewer stages run at once (`-j`). Finished stages are kept.\n";
 /// To people, after the message of a panic.
 const PANIC: &[u8] =
-    b"error: This is a mistake in Athanor, and ends the run; please report it. What is finished is kept.\n";
+    b"error: This is a mistake in Athanor, and ends the run; please report it. Finished stages are kept.\n";
 /// Exit code of a program that panicked, as Rust has it.
 const PANIC_CODE: i32 = 101;
 /// To a run, in its protocol; begins with a line's end, as another message may be cut off.

@@ -28,7 +28,8 @@ pub(crate) fn problems(repository: &Path) -> Vec<String> {
     problems
 }
 
-fn documents(repository: &Path) -> Vec<PathBuf> {
+/// Documents that are kept as the tree is.
+pub(crate) fn documents(repository: &Path) -> Vec<PathBuf> {
     let folders = ["", "docs", "docs/ports"].map(|folder| entries(&repository.join(folder)));
     let changes = repository.join("CHANGELOG.md");
     // The files of earlier changes may be gone by now.

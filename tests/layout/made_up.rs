@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::{circles, documents, limits, top_level};
+use crate::{circles, documents, limits, prose, top_level};
 
 /// A repository with these files, and an empty manifest.
 fn repository(files: &[(&str, &str)]) -> TempDir {
@@ -226,6 +226,15 @@ fn a_document_that_names_what_is_gone_is_found() {
     let problems = documents::problems(folder.path());
     assert_eq!(problems.len(), 2, "{problems:#?}");
     assert!(problems[0].contains("MAP.md:2: there is no `src/gone`") && problems[1].contains("leads to `gone.md`"));
+}
+
+#[test]
+fn a_sentence_that_begins_with_a_relative_clause_is_found() {
+    let text = "# What it does\n\nWhat is here? Names of\nWhat is wrong, as it was. Whatever came\nis gone. What for? - What then.\n- What then.\n";
+    let problems = prose::in_text(text, "", "a.md");
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems[0].starts_with("a.md:4: `Whatever came…`") && problems[1].starts_with("a.md:6: `What then.…`"));
+    assert_eq!(prose::in_text("/// What it is.\nWhat x.", "///", "a.rs").len(), 1);
 }
 
 #[test]

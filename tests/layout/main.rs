@@ -1,5 +1,5 @@
-//! The shape of the source: sizes of files and functions, unfinished work, circles between files, the top level, and documents
-//! that name files.
+//! The shape of the source: sizes of files and functions, unfinished work, circles between files, the top level, documents that
+//! name files, and sentences that begin with nothing.
 //!
 //! Everything is read from the files as they are; neither git nor a build is asked. A check that fails names every place and
 //! says how to mend it. The checks themselves are held to made-up trees, in `made_up.rs`.
@@ -11,6 +11,7 @@ mod files;
 mod limits;
 mod made_up;
 mod modules;
+mod prose;
 mod resolve;
 mod top_level;
 
@@ -49,4 +50,9 @@ fn the_top_level_has_known_rooms_only() {
 #[test]
 fn documents_name_files_that_are_there() {
     expect_none(&documents::problems(repository()));
+}
+
+#[test]
+fn sentences_say_what_they_are_about() {
+    expect_none(&prose::problems(repository()));
 }

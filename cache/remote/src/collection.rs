@@ -1,6 +1,6 @@
 //! Collection: what nobody needs any more is removed, records first, and content only once no record names it.
 //!
-//! The only place that lists a remote cache. Whatever goes wrong ends it: what is removed by then was needed by nobody, and every
+//! The only place that lists a remote cache. Any failure ends it: what is removed by then was needed by nobody, and every
 //! record that is left has all that it names.
 
 use std::collections::{BTreeMap, HashSet};

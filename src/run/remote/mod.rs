@@ -1,7 +1,7 @@
 //! Remote cache of a run: results that other machines made, found with one request each and fetched only when they are needed, and
 //! results of this run that are pushed while it goes on.
 //!
-//! A remote cache never fails a run. What it does not give is made here, and one line says so.
+//! A remote cache never fails a run. A result that it does not give is made here, and one line says so.
 
 mod collection;
 mod promises;

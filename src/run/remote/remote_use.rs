@@ -107,7 +107,7 @@ impl RemoteUse {
         self.told.line(error, consequence).into_iter().for_each(|line| (self.notify)(line));
     }
 
-    /// Asks for the result of a fingerprint; `answered` gets its outputs if there is one, on another thread. Whatever goes wrong
+    /// Asks for the result of a fingerprint; `answered` gets its outputs if there is one, on another thread. Anything that goes wrong
     /// counts as no result.
     pub fn ask(self: &Arc<Self>, fingerprint: Digest, answered: impl FnOnce(Option<Outputs>) + Send + 'static) {
         let this = Arc::clone(self);

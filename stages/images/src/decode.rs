@@ -1,6 +1,6 @@
 //! From the bytes of a file to pixels.
 //!
-//! The type of a file comes from its first bytes, never from its name. Whatever the bytes say, decoding returns: it
+//! The type of a file comes from its first bytes, never from its name. With any bytes, decoding returns: it
 //! does not panic, it allocates no more than a small multiple of [`Limits::max_bytes`], and it never hands out an image
 //! of which a part was missing.
 //!

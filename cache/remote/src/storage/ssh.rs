@@ -99,7 +99,7 @@ fn wait(stream: &impl AsFd, what: PollFlags, time: Duration) -> io::Result<()> {
     }
 }
 
-/// Words of a program that has ended. What it has left running, such as the master of shared connections, may keep the stream open.
+/// Words of a program that has ended. Processes that it has left running, such as the master of shared connections, may keep the stream open.
 fn words(mut errors: ChildStderr) -> String {
     const MOST: usize = 2000;
     const PAUSE: Duration = Duration::from_millis(500);

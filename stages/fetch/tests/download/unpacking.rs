@@ -298,7 +298,7 @@ fn hostile_name() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// Whatever the entries are, nothing gets out (which the bench asserts), and nothing but files and folders is made.
+    /// With any entries, nothing gets out (which the bench asserts), and nothing but files and folders is made.
     #[test]
     fn hostile_entries_stay_inside(
         entries in proptest::collection::vec((0..6_usize, hostile_name(), hostile_name()), 0..6),

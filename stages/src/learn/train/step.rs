@@ -2,7 +2,7 @@
 //!
 //! A loss that is a mean over images is computed batch by batch. Any other is computed once, of the outputs of all batches:
 //! each batch's forward pass comes first, then the loss, then each batch's backward pass. Activations are kept from one to the
-//! other by the last batch of each device, which are as many as fit anyway; earlier ones are computed again. What comes out
+//! other by the last batch of each device, which are as many as fit anyway; earlier ones are computed again. The result
 //! depends on neither, nor on the number of devices: results are put together in the order of batches.
 
 use std::iter::once;

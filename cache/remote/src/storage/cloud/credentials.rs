@@ -1,4 +1,4 @@
-//! Who asks S3, and where it is: from variables, or from the files that Amazon's own tools write.
+//! Credentials for S3, and its address: from variables, or from the files that Amazon's own tools write.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

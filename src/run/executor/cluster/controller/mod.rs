@@ -1,7 +1,7 @@
 //! The controller: alone holds the state of a run's jobs on a cluster, on a thread of its own.
 //!
-//! It writes requests, reads what agents write, and asks the cluster's queue about what is silent. What it does not know it waits
-//! for: an attempt ends when its last line is there, or when the queue says that its job is over and no line has come since.
+//! It writes requests, reads what agents write, and asks the cluster's queue about what is silent. Where it does not know, it
+//! waits: an attempt ends when its last line is there, or when the queue says that its job is over and no line has come since.
 
 mod adoption;
 mod attempts;
