@@ -22,6 +22,30 @@
 //! fingerprint is the one that was asked for and, where there is a [`TeamKey`], if it was sealed with that key. A miss is the
 //! storage's word that there is nothing; whatever else goes wrong is an error, and after some of them in a row nothing is
 //! asked for a while.
+//!
+//! This crate must not know stages, pipelines or settings: it moves records of a [`Cache`](athanor_cache::Cache) and their content,
+//! is told all that it needs, and prints nothing.
+//!
+//! ```
+//! use athanor_cache::Digest;
+//! use athanor_remote::{Programs, Remote, RemoteOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let shared = folder.path().join("team");
+//! # std::fs::create_dir(&shared)?;
+//! let remote = Remote::open(&RemoteOptions {
+//!     address: format!("file://{}", shared.display()).parse()?,
+//!     team_key: None,
+//!     variables: Vec::new(),
+//!     program_there: String::new(),
+//!     programs: Programs::default(),
+//! })?;
+//! // Nobody has pushed anything yet.
+//! assert!(remote.find(&Digest::of(b"everything that a result depends on"))?.is_none());
+//! # Ok(())
+//! # }
+//! ```
 
 mod action;
 mod address;
