@@ -293,7 +293,7 @@ fn what_is_read_in_place_is_open_and_a_project_as_input_opens_neither_cache_nor_
     if !has_sandbox() {
         return;
     }
-    let line = "P=$ATHANOR_PROJECT; cat $P/lib/x $P/params.yaml $ATHANOR_PROJECT/named.txt; head -c 1 large.bin; ! cat $P/data/secret.csv";
+    let line = "P=$ATHANOR_PROJECT; cat $P/lib/x $P/params.yaml params.yaml $ATHANOR_PROJECT/named.txt named.txt; head -c 1 large.bin; ! cat $P/data/secret.csv";
     let (project, outcome) = outcome_of("true", "    reads: [lib, params.yaml]\n");
     assert_eq!(outcome.code, 2, "nothing of it is there: {outcome:?}");
     project.edit("\"true\"", &serde_json::to_string(line).unwrap());

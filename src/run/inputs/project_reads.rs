@@ -33,19 +33,26 @@ pub enum How {
     Imports,
     /// In the stage's own folder, and only the values of these keys.
     PlacedKeys(Vec<String>),
+    /// In the stage's own folder and where it lies: a line may name it both ways.
+    PlacedAndInPlace,
 }
 
 impl How {
     /// Whether the stage finds it in its own folder.
     pub fn is_placed(&self) -> bool {
-        matches!(self, How::Placed | How::PlacedKeys(_))
+        matches!(self, How::Placed | How::PlacedKeys(_) | How::PlacedAndInPlace)
+    }
+
+    /// Whether the stage reads it where it lies.
+    pub fn is_in_place(&self) -> bool {
+        matches!(self, How::InPlace | How::Keys(_) | How::PlacedAndInPlace)
     }
 
     /// The keys whose values count alone.
     pub fn keys(&self) -> Option<&[String]> {
         match self {
             How::Keys(keys) | How::PlacedKeys(keys) => Some(keys),
-            How::Placed | How::InPlace | How::Imports => None,
+            How::Placed | How::InPlace | How::Imports | How::PlacedAndInPlace => None,
         }
     }
 }
@@ -54,7 +61,7 @@ impl ProjectRead {
     /// Name among the ports of a recipe, which no input can have.
     pub fn port(&self) -> String {
         match &self.how {
-            How::Placed | How::InPlace => format!("./{}", self.path),
+            How::Placed | How::InPlace | How::PlacedAndInPlace => format!("./{}", self.path),
             How::Keys(keys) | How::PlacedKeys(keys) => format!("./{} [{}]", self.path, keys.join(", ")),
             How::Imports => format!("{} (imports)", self.path),
         }
@@ -63,14 +70,14 @@ impl ProjectRead {
     /// Name of its content among the contents of a run.
     pub fn content_key(&self) -> Cow<'_, str> {
         match &self.how {
-            How::Placed | How::InPlace => Cow::Borrowed(&self.path),
+            How::Placed | How::InPlace | How::PlacedAndInPlace => Cow::Borrowed(&self.path),
             How::Keys(_) | How::PlacedKeys(_) | How::Imports => Cow::Owned(self.port()),
         }
     }
 
     /// Whether it is a whole file or folder.
     pub fn is_named(&self) -> bool {
-        matches!(self.how, How::Placed | How::InPlace)
+        matches!(self.how, How::Placed | How::InPlace | How::PlacedAndInPlace)
     }
 }
 
@@ -104,11 +111,14 @@ pub fn mentions<'p>(
         // Of a file that the line names, too, only those keys count that are declared.
         let by_keys = |path: &str| command.reads.iter().any(|read| read.keys.is_some() && read.path == path);
         let read = |path: &str, how| ProjectRead { path: path.to_owned(), how };
+        let named = command.in_place.iter().filter_map(in_project).filter(|word| files.contains(word));
+        let declared = command.reads.iter().filter(|read| read.keys.is_none()).map(|read| read.path.as_str());
+        let in_place: BTreeSet<&str> = named.clone().chain(declared).collect();
         let whole = placed.iter().filter(|path| !by_keys(path));
-        let mut reads: BTreeSet<ProjectRead> = whole.map(|path| read(path, How::Placed)).collect();
-        let in_place = command.in_place.iter().filter_map(in_project).filter(|word| files.contains(word));
-        let in_place = in_place.filter(|path| !placed.contains(path) && !by_keys(path));
-        reads.extend(in_place.map(|path| read(path, How::InPlace)));
+        let how = |path: &str| if in_place.contains(path) { How::PlacedAndInPlace } else { How::Placed };
+        let mut reads: BTreeSet<ProjectRead> = whole.map(|path| read(path, how(path))).collect();
+        let elsewhere = named.filter(|path| !placed.contains(path) && !by_keys(path));
+        reads.extend(elsewhere.map(|path| read(path, How::InPlace)));
         for declared in &command.reads {
             match &declared.keys {
                 Some(keys) if placed.contains(declared.path.as_str()) => {

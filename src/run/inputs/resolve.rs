@@ -13,7 +13,7 @@ use crate::run::inputs::environments::environment_of;
 use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, Seen, fingerprint_of};
 use crate::run::inputs::imports::Closure;
 use crate::run::inputs::link::{LARGEST_COPY, Link, Target, folder_of};
-use crate::run::inputs::project_reads::{How, Mentions, ProjectRead};
+use crate::run::inputs::project_reads::{Mentions, ProjectRead};
 use crate::run::inputs::versions::Versions;
 
 /// Inputs of a plan's instances: the project's files, and outputs of earlier instances.
@@ -243,7 +243,7 @@ impl Inputs<'_> {
 
     /// Paths in the project that `id` reads where they lie, beside its inputs.
     pub fn read_in_place(&self, id: InstanceId) -> Vec<PathBuf> {
-        let is_in_place = |read: &&ProjectRead| matches!(read.how, How::InPlace | How::Keys(_));
+        let is_in_place = |read: &&ProjectRead| read.how.is_in_place();
         let reads = self.mentions.get(&id).into_iter().flatten().filter(is_in_place);
         let has_script =
             self.mentions.get(&id).into_iter().flatten().any(|read| is_in_place(&read) && read.path.ends_with(".py"));

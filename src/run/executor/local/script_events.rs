@@ -32,6 +32,9 @@ pub(super) enum EventLine {
     Dropped,
 }
 
+/// Events that a script may write, in words.
+const EVENTS: &str = "`progress`, `metric`, `figure` and `message`";
+
 /// Reader of the lines of one attempt.
 #[derive(Debug, Default)]
 pub(super) struct ScriptEvents {
@@ -126,6 +129,14 @@ fn reason(error: &serde_json::Error, line: &[u8]) -> String {
     let has = |word: &[u8]| line.windows(word.len()).any(|window| window == word);
     if error.is_data() {
         let text = error.to_string();
+        if let Some((event, _)) = text.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+        {
+            return format!("there is no event {event}; events are {EVENTS}");
+        }
+        if let Some(name) = text.strip_prefix("missing field ") {
+            let name = name.split_once(" at line ").map_or(name, |(name, _)| name);
+            return format!("it lacks {name}");
+        }
         return text.split_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned();
     }
     if has(b"NaN") || has(b"Infinity") {
@@ -170,9 +181,9 @@ mod tests {
         let nan = warning(&mut events, r#"{"event":"metric","name":"loss","value":NaN}"#);
         assert!(nan.contains("line 2 ") && nan.contains("JSON has no NaN"), "{nan}");
         let missing = warning(&mut events, r#"{"event":"metric","name":"loss"}"#);
-        assert!(missing.contains("missing field `value`"), "{missing}");
+        assert!(missing.contains("it lacks `value`: "), "{missing}");
         let unknown = warning(&mut events, r#"{"event":"dance"}"#);
-        assert!(unknown.contains("unknown variant `dance`"), "{unknown}");
+        assert!(unknown.contains("there is no event `dance`; events are `progress`, "), "{unknown}");
         let long = warning(&mut events, &"é".repeat(10_000));
         assert!(long.chars().count() < 200, "{long}");
         assert!(warning(&mut events, "junk").ends_with("junk; no further ones are named"));
