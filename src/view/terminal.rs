@@ -18,13 +18,17 @@ use crate::view::time_left::TimeLeft;
 
 /// Lines of the screen that are not for running stages: their number, all in all, and one for the cursor.
 const OTHER_LINES: usize = 3;
-/// Columns beside a name in the line of a stage without a bar, and of one with a bar, apart from numbers and units.
+/// Columns beside a name in the line of a stage without a bar, and of one with a bar, apart from the bar, numbers and units.
 const BESIDE_NAME: usize = 10;
-const BESIDE_BAR: usize = 41;
+const BESIDE_BAR: usize = 25;
+/// Columns of a bar where there is room.
+const WIDEST_BAR: usize = 16;
 /// Columns from which on the total line has a bar.
 const WIDE: u16 = 80;
-/// Least width of a name.
+/// Width of a name for which bars get narrower, and bars and metrics are left out of a line.
 const NARROWEST: usize = 16;
+/// Width that a name has on any screen, and a bar at least.
+const SHORTEST: usize = 4;
 
 /// Draws on the terminal (standard error).
 pub(crate) struct TerminalSink {
@@ -109,21 +113,37 @@ impl TerminalSink {
     /// Puts the name of a stage, its progress and its metric into its line.
     fn draw(&mut self, instance: &str) {
         let metric = self.metrics.of_running(instance).into_iter().next();
-        let metric = metric.map_or_else(String::new, |metric| format!("  {metric}"));
+        let mut metric = metric.map_or_else(String::new, |metric| format!("  {metric}"));
         let Some(Row { bar: Some(bar), width, progress, .. }) = self.running.get_mut(instance) else { return };
-        let mut beside = BESIDE_NAME + metric.chars().count();
+        let columns = usize::from(self.size.1);
+        let has_room = |beside: usize| beside + NARROWEST <= columns;
+        let mut beside = BESIDE_NAME;
         if let Some((done, total, unit)) = progress {
             if *total > 0 {
+                let numbers = 2 * total.to_string().len();
+                let text = BESIDE_BAR + numbers + unit.chars().count();
+                let wide = columns.saturating_sub(text + metric.chars().count() + NARROWEST).min(WIDEST_BAR);
                 // Before the first step nothing is known of the others.
                 let left = if *done > 0 { ", {eta} left" } else { "" };
-                bar.set_style(style(&format!("{{elapsed:>6}} {{bar:16}} {{pos}}/{{len}} {{prefix}}{left}: {{msg}}")));
+                if wide >= SHORTEST {
+                    let line = format!("{{elapsed:>6}} {{bar:{wide}}} {{pos}}/{{len}} {{prefix}}{left}: {{msg}}");
+                    bar.set_style(style(&line));
+                    beside = text + wide;
+                } else {
+                    bar.set_style(style("{elapsed:>6} {pos}/{len}: {msg}"));
+                    beside += numbers;
+                }
                 bar.set_length(*total);
-                beside += BESIDE_BAR - BESIDE_NAME + 2 * total.to_string().len() + unit.chars().count();
             }
             bar.set_prefix(escape(unit).into_owned());
             bar.set_position(*done);
         }
-        let name = cut(&escape(instance), usize::from(self.size.1).saturating_sub(beside).max(NARROWEST));
+        // A line that is longer than the screen is wide would take two of it, and push the last ones off.
+        if !has_room(beside + metric.chars().count()) {
+            metric.clear();
+        }
+        beside += metric.chars().count();
+        let name = cut(&escape(instance), columns.saturating_sub(beside).max(SHORTEST));
         *width = beside + name.chars().count();
         bar.set_message(format!("{name}{metric}"));
     }
