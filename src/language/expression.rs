@@ -7,7 +7,7 @@ use super::bounds;
 use super::diagnostic::Diagnostic;
 use super::listing::{self, Listings};
 use super::node::{Entry, Key, Node, Value};
-use super::optional_names::optional_names;
+use super::optional_names::{self, optional_names};
 use super::printing;
 use super::scan::{self, Chain, Piece};
 use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
@@ -58,6 +58,8 @@ pub struct Compiled<'e> {
     pub span: Span,
     /// Names in it.
     pub chains: Vec<Chain>,
+    /// Whether some of them are read at times only, as in `a or b`.
+    is_conditional: bool,
     expression: Expression<'e, 'static>,
 }
 
@@ -172,12 +174,15 @@ impl Engine {
                 rewritten.replace_range(start..start + FIELDS.len(), FIELDS);
             }
         }
+        let mut is_conditional = false;
         // What cannot be read is told below.
         if let Ok(tree) = parse_expr(source) {
             rewritten = printing::with_texts_joined(&rewritten, &tree);
+            is_conditional = optional_names::is_conditional(&tree);
             let optional = optional_names(&tree);
             for chain in &mut chains {
-                chain.may_be_missing = optional.iter().any(|path| chain.path.starts_with(path));
+                let beginnings = optional.iter().filter(|path| chain.path.starts_with(path));
+                chain.optional = beginnings.map(Vec::len).max().unwrap_or_default();
             }
         }
         let expression = self.environment.compile_expression_owned(rewritten).map_err(|error| {
@@ -195,7 +200,7 @@ impl Engine {
             let here = suggest::help(name, scope.iter().copied(), "names that can be used here");
             return Err(Box::new(Diagnostic::new(span, format!("unknown name `{name}`")).maybe_help(here)));
         }
-        Ok(Compiled { source: source.to_owned(), span, chains, expression })
+        Ok(Compiled { source: source.to_owned(), span, chains, is_conditional, expression })
     }
 }
 
@@ -378,21 +383,43 @@ impl Compiled<'_> {
 
     /// The first name in the expression that has no value, of those that `counts` with the number of steps that there are.
     fn unknown(&self, scope: &Scope, counts: &dyn Fn(&Chain, usize) -> bool) -> Option<Diagnostic> {
-        self.chains.iter().filter(|chain| !chain.may_be_missing).find_map(|chain| {
+        self.chains.iter().find_map(|chain| {
             let (depth, known) = scope.resolve(&chain.path).err()?;
-            if depth == 0 || !counts(chain, depth) {
+            if depth == 0 || chain.may_be_missing_after(depth) || !counts(chain, depth) {
                 return None;
             }
-            let parent = chain.path[..depth].join(".");
-            let name = &chain.path[depth];
-            let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));
-            let help = help.or_else(|| Some(scope.without_names(&chain.path[..depth], &parent)));
-            Some(Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).maybe_help(help))
+            let path = &chain.path[..depth];
+            let list = scope.about_list(path, &path.join("."));
+            Some(self.unknown_name(chain, depth, known.iter().map(String::as_str), list))
         })
+    }
+
+    /// Message about a name that is not among those that are `known` after `depth` steps of `chain`, or in the `list` there.
+    pub(crate) fn unknown_name<'k>(
+        &self,
+        chain: &Chain,
+        depth: usize,
+        known: impl Iterator<Item = &'k str> + Clone,
+        list: Option<String>,
+    ) -> Diagnostic {
+        let parent = chain.path[..depth].join(".");
+        let name = &chain.path[depth];
+        let mut help = list
+            .or_else(|| suggest::help(name, known, &format!("names in `{parent}`")))
+            .unwrap_or_else(|| format!("`{parent}` has no names in it"));
+        if self.is_conditional {
+            help += " (if it may be missing: `| default(…)` or `is defined`)";
+        }
+        Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).help(help)
     }
 }
 
 impl Chain {
+    /// Whether the expression asks if there is a name after `depth` steps.
+    pub(crate) fn may_be_missing_after(&self, depth: usize) -> bool {
+        depth < self.optional
+    }
+
     /// Whether this reads a field of `matrix.axis`.
     fn reads_fields(&self) -> bool {
         self.path.len() > 2 || (self.path.len() == 2 && self.dynamic)

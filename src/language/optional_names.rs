@@ -12,7 +12,7 @@ pub(super) fn optional_names(tree: &Expr<'_>) -> Vec<Vec<String>> {
         }
         Expr::Test(test) if matches!(test.name, "defined" | "undefined") => optional.extend(names(&test.expr)),
         Expr::BinOp(operation) if matches!(operation.op, BinOpKind::In) => {
-            optional.extend(path(&operation.right).zip(field(&operation.left)).map(|(mut path, name)| {
+            optional.extend(path(unfiltered(&operation.right)).zip(field(&operation.left)).map(|(mut path, name)| {
                 path.push(name);
                 path
             }));
@@ -22,13 +22,41 @@ pub(super) fn optional_names(tree: &Expr<'_>) -> Vec<Vec<String>> {
     optional
 }
 
-/// The names in a part of an expression, each with all fields that are read from it.
+/// The names whose values a part of an expression may have; not those that only lead to it, as an index or a condition does.
 fn names(part: &Expr<'_>) -> Vec<Vec<String>> {
-    let mut all = Vec::new();
-    // A name without fields is one of the language's own.
-    walk(part, &mut |part| all.extend(path(part).filter(|path| path.len() > 1)));
-    let is_whole = |path: &Vec<String>| !all.iter().any(|other| other.len() > path.len() && other.starts_with(path));
-    all.iter().filter(|path| is_whole(path)).cloned().collect()
+    if let Some(path) = path(part) {
+        // A name without fields is one of the language's own.
+        return if path.len() > 1 { vec![path] } else { Vec::new() };
+    }
+    match part {
+        Expr::Filter(filter) => filter.expr.iter().flat_map(names).collect(),
+        Expr::BinOp(operation) if matches!(operation.op, BinOpKind::ScAnd | BinOpKind::ScOr) => {
+            [&operation.left, &operation.right].into_iter().flat_map(names).collect()
+        }
+        Expr::IfExpr(choice) => [&choice.true_expr].into_iter().chain(&choice.false_expr).flat_map(names).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The part of an expression that filters are applied to.
+fn unfiltered<'t>(part: &'t Expr<'t>) -> &'t Expr<'t> {
+    match part {
+        Expr::Filter(filter) => filter.expr.as_ref().map_or(part, unfiltered),
+        _ => part,
+    }
+}
+
+/// Whether there are names in an expression that it reads at some times only.
+pub(super) fn is_conditional(tree: &Expr<'_>) -> bool {
+    let mut found = false;
+    walk(tree, &mut |part| {
+        found |= match part {
+            Expr::IfExpr(_) => true,
+            Expr::BinOp(operation) => matches!(operation.op, BinOpKind::ScAnd | BinOpKind::ScOr),
+            _ => false,
+        }
+    });
+    found
 }
 
 /// The name and the fields of `vars.models[0].arch`.
@@ -67,7 +95,12 @@ mod tests {
             ("(vars.a.x or vars.b[0]) | upper | d(1)", &["vars.a.x", "vars.b.0"]),
             ("vars['a'].b if vars.a.b is not defined else 1", &["vars.a.b"]),
             ("'b' in vars.a and vars.a.b", &["vars.a.b"]),
-            ("vars[matrix.x] | default(1)", &["matrix.x"]),
+            ("vars[matrix.x] | default(1)", &[]),
+            ("vars.m[vars.k].x | default(1)", &[]),
+            ("(vars.a if vars.b else vars.c | replace(vars.d, '')) is defined", &["vars.a", "vars.c"]),
+            ("(vars.a and vars.b) | d(1)", &["vars.a", "vars.b"]),
+            ("'b' in vars.a | list | sort and vars.a.b", &["vars.a.b"]),
+            ("'b' not in vars.a", &["vars.a.b"]),
             ("vars.a is none", &[]),
         ] {
             assert_eq!(optional(text), expected, "{text}");

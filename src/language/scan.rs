@@ -91,8 +91,9 @@ pub struct Chain {
     pub dynamic: bool,
     /// Range in the expression.
     pub range: Range<usize>,
-    /// Whether the expression asks if it is there: `… is defined`, `… | default(…)`.
-    pub may_be_missing: bool,
+    /// Length of the beginning of the path about which the expression asks whether it is there, by `… is defined` or
+    /// `… | default(…)`; 0 if it does not.
+    pub optional: usize,
 }
 
 /// The chains of an expression, in order; which of them may be missing is told by the syntax tree alone.
@@ -163,7 +164,7 @@ fn chain(expression: &str, start: usize, mut end: usize) -> Chain {
             _ => break,
         }
     }
-    Chain { path, dynamic, range: start..end, may_be_missing: false }
+    Chain { path, dynamic, range: start..end, optional: 0 }
 }
 
 /// The literal in `[…]` at `open`, and where the bracket ends.

@@ -94,16 +94,15 @@ impl Scope {
         self.resolve(path).is_ok_and(|value| value.kind() == ValueKind::Map)
     }
 
-    /// Message about the value at `path`, called `name`, which has no fields.
-    pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
-        let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);
-        match value.and_then(|value| value.len()) {
-            Some(0) => format!("`{name}` is an empty list"),
-            Some(length) => {
+    /// Message about the list at `path`, called `name`, if there is one: it has no fields.
+    pub(super) fn about_list(&self, path: &[String], name: &str) -> Option<String> {
+        let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq)?;
+        Some(match value.len()? {
+            0 => format!("`{name}` is an empty list"),
+            length => {
                 format!("`{name}` is a list: `{name}[0]` is its first element, `{name}[{}]` its last", length - 1)
             }
-            None => format!("`{name}` has no names in it"),
-        }
+        })
     }
 
     /// The value at the end of `path`, or how much of it exists and which names could follow.

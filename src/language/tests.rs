@@ -231,6 +231,14 @@ fn no_short_expression_makes_a_value_without_end() {
         "([4] * 21 ** 6) | join",
         "[0, [4] * 21 ** 6]",
         "([4] * 21 ** 6) | list",
+        // What leads to a name that may be missing has to be there itself.
+        ("vars.m[vars.typo] | default(0)", "vars.typo"),
+        ("vars.m[vars.typo] is defined", "vars.typo"),
+        ("vars.typo[vars.t] | default(0)", "vars.typo"),
+        ("vars.k | default(vars.typo)", "vars.typo"),
+        ("(vars.a if vars.typo else 1) | default(0)", "vars.typo"),
+        ("1 if vars.m is defined else vars.m.typo", "vars.m.typo"),
+        ("vars.m.k if 'k' in vars.m | list else vars.m.typo", "vars.m.typo"),
     ] {
         assert_eq!(value(&format!("${{{{ {huge} }}}}"), "{}"), None, "{huge}");
     }
@@ -242,6 +250,9 @@ fn numbers_with_zeros_before_them_are_refused() {
         let text = format!("a: [1, {written}]");
         let refused = *node::parse(&text, 0, 0).unwrap_err();
         assert_eq!(refused.message, format!("`{written}` can be meant as text or as a number"));
+        "vars.m.z if 'z' in vars.m | list else 1",
+        "1 if vars.z is not defined else vars.z.y",
+        "(vars.none or vars.typo) | default(1)",
         assert_eq!(&text[refused.labels[0].span.range()], written);
     }
     for fine in ["0", "-0", "0.5", "10", "\"007\"", "2020-01-05", "0x1F", "v007"] {

@@ -204,21 +204,21 @@ impl Resolver<'_> {
         let before = self.problems.len();
         let template = self.engine.template(node, self.texts, &["vars"], self.problems);
         let mut chains = Vec::new();
-        template
-            .visit(&mut |compiled| chains.extend(compiled.chains.iter().map(|chain| (chain.clone(), compiled.span))));
+        template.visit(&mut |compiled| chains.extend(compiled.chains.iter().map(|chain| (chain, compiled))));
         let mut context = Node { value: Value::Map(Vec::new()), span: node.span };
         let mut complete = self.problems.len() == before;
-        for (chain, span) in chains.into_iter().filter(|(chain, _)| chain.path[0] == "vars") {
+        for (chain, compiled) in chains.into_iter().filter(|(chain, _)| chain.path[0] == "vars") {
             let (depth, reached) = walk(self.merged, &chain.path[1..]);
             let missing = matches!(reached.value, Value::Map(_)) && depth + 1 < chain.path.len();
             let mut path = chain.path[1..=depth].to_vec();
-            if missing && chain.may_be_missing {
+            if missing && chain.may_be_missing_after(depth + 1) {
                 let nothing = Node { value: Value::Map(Vec::new()), span: reached.span };
                 ensure(&mut context, &path, nothing);
                 continue;
             }
             if missing {
-                self.problems.push(unknown(reached, &chain.path[..=depth], &chain.path[depth + 1], span));
+                let names = reached.entries().unwrap_or_default().iter().map(|entry| entry.key.name.as_str());
+                self.problems.push(compiled.unknown_name(chain, depth + 1, names, None));
                 complete = false;
                 continue;
             }
@@ -248,13 +248,6 @@ impl Resolver<'_> {
         }
         Node { value: Value::Map(kept), span: node.span }
     }
-}
-
-fn unknown(parent: &Node, path: &[String], name: &str, span: Span) -> Diagnostic {
-    let names = parent.entries().unwrap_or_default().iter().map(|entry| entry.key.name.as_str());
-    let parent = path.join(".");
-    let help = suggest::help(name, names, &format!("names in `{parent}`"));
-    Diagnostic::new(span, format!("unknown name `{parent}.{name}`")).maybe_help(help)
 }
 
 /// Follows `path` from `root` through mappings as far as it exists: how many steps, and the node there.

@@ -28,6 +28,10 @@ stages:
     ))
 }
 
+/// A stage whose `when` is to be put in.
+const WHEN: &str =
+    "vars: { m: { a: 1 }, k: a, extra: {} }\nstages: { s: { kind: command, run: x, when: \"EXPRESSION\" } }\n";
+
 macro_rules! errors {
     ($($name:ident: $said:ident($text:expr);)*) => {
         $(
@@ -37,6 +41,32 @@ macro_rules! errors {
             }
         )*
     };
+}
+
+#[test]
+fn names_that_lead_to_one_that_may_be_missing_are_looked_for() {
+    for (expression, name) in [
+        ("vars.m[vars.tyop] | default(0)", "vars.tyop"),
+        ("vars.m[vars.tyop] is defined", "vars.tyop"),
+        ("1 if vars.m is defined else vars.m.typo", "vars.m.typo"),
+    ] {
+        for place in ["vars: { m: { a: 1 }, k: a, x: \"EXPRESSION\" }\nstages: {}\n", WHEN] {
+            let message = said(&place.replace("EXPRESSION", &format!("${{{{ {expression} }}}}")));
+            assert!(message.contains(&format!("unknown name `{name}`")), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_read_at_times_only_may_be_told_to_be_missing() {
+    let way_out = "(if it may be missing: `| default(…)` or `is defined`)";
+    for place in ["vars: { extra: {}, x: \"EXPRESSION\" }\nstages: {}\n", WHEN] {
+        let said_of = |expression: &str| said(&place.replace("EXPRESSION", &format!("${{{{ {expression} }}}}")));
+        let message = said_of("vars.extra.lr if vars.extra else 0.1");
+        assert!(message.contains(&format!("`vars.extra` has no names in it {way_out}")), "{message}");
+        let always = said_of("vars.extra.lr");
+        assert!(always.contains("`vars.extra` has no names in it") && !always.contains(way_out), "{always}");
+    }
 }
 
 errors! {
