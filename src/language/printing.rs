@@ -13,9 +13,21 @@ use super::node::Value;
 use super::scope::{UnsupportedValue, from_engine_value};
 use super::{bounds, span::Span};
 
-/// Filters that make text of their first argument.
-const OF_TEXT: [&str; 10] =
-    ["capitalize", "e", "escape", "indent", "lower", "replace", "safe", "title", "trim", "upper"];
+/// Filters that make text of their first arguments, and of how many.
+const OF_TEXT: [(&str, usize); 12] = [
+    ("capitalize", 1),
+    ("e", 1),
+    ("escape", 1),
+    ("indent", 1),
+    ("lines", 1),
+    ("lower", 1),
+    ("replace", 3),
+    ("safe", 1),
+    ("split", 1),
+    ("title", 1),
+    ("trim", 1),
+    ("upper", 1),
+];
 
 /// The engine's own filters.
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(strict);
@@ -34,15 +46,12 @@ pub(super) fn environment() -> Environment<'static> {
     let mut environment = strict();
     environment.add_filter("string", |value: EngineValue| as_text(&value));
     environment.add_filter("join", join);
-    environment.add_filter("format", |arguments: Rest<ValueOrKwargs>| {
-        let words: Vec<EngineValue> = arguments.into_values().iter().map(in_words).collect();
-        ENGINE.empty_state().apply_filter("format", &words)
-    });
-    for name in OF_TEXT {
+    environment.add_filter("format", format);
+    for (name, count) in OF_TEXT {
         environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
             let mut arguments = arguments.into_values();
-            if let Some(first) = arguments.first_mut() {
-                *first = as_text(first)?;
+            for argument in arguments.iter_mut().take(count).filter(|argument| !argument.is_kwargs()) {
+                *argument = as_text(argument)?;
             }
             ENGINE.empty_state().apply_filter(name, &arguments)
         });
@@ -51,21 +60,18 @@ pub(super) fn environment() -> Environment<'static> {
 }
 
 /// The engine's `join`, of text.
-fn join(arguments: Rest<ValueOrKwargs>) -> Result<EngineValue, Error> {
+fn join(
+    values: EngineValue,
+    joiner: Option<EngineValue>,
+    attribute: Option<EngineValue>,
+    named: Kwargs,
+) -> Result<EngineValue, Error> {
     let mut state = ENGINE.empty_state();
-    let (named, plain): (Vec<EngineValue>, Vec<EngineValue>) =
-        arguments.into_values().into_iter().partition(EngineValue::is_kwargs);
-    let named: Option<Kwargs> = named.into_iter().next().map(Kwargs::try_from).transpose()?;
-    let mut plain = plain.into_iter();
-    let (values, joiner, attribute) = (plain.next().unwrap_or_default(), plain.next(), plain.next());
-    let attribute = match (attribute, named) {
-        (None, Some(named)) => {
-            let attribute = named.get::<Option<EngineValue>>("attribute")?;
-            named.assert_all_used()?;
-            attribute
-        }
-        (attribute, _) => attribute,
-    };
+    let joiner = joiner.map_or_else(|| named.get::<Option<EngineValue>>("d"), |joiner| Ok(Some(joiner)))?;
+    let attribute =
+        attribute.map_or_else(|| named.get::<Option<EngineValue>>("attribute"), |attribute| Ok(Some(attribute)))?;
+    named.assert_all_used()?;
+    let joiner = joiner.map(|joiner| as_text(&joiner)).transpose()?;
     let values = match attribute {
         Some(name) => state.apply_filter("map", &[values, Kwargs::from_iter([("attribute", name)]).into()])?,
         None => values,
@@ -79,33 +85,73 @@ fn join(arguments: Rest<ValueOrKwargs>) -> Result<EngineValue, Error> {
     state.apply_filter("join", &[&[texts][..], joiner.as_slice()].concat())
 }
 
-/// A value as text. What is undefined is not, and stays for others to find.
+/// The engine's `format`, in which `%s` writes values as YAML does.
+fn format(arguments: Rest<ValueOrKwargs>) -> Result<EngineValue, Error> {
+    let arguments = arguments.into_values();
+    let apply = |arguments: &[EngineValue]| ENGINE.empty_state().apply_filter("format", arguments);
+    // All at once, for the engine's messages about the template.
+    let whole = apply(&arguments)?;
+    let Some((template, values)) = arguments.split_first() else { return Ok(whole) };
+    let like_template = |text: &str| match template.is_safe() {
+        true => EngineValue::from_safe_string(text.to_owned()),
+        false => EngineValue::from(text),
+    };
+    let mut rest = template.as_str().unwrap_or_default();
+    let mut text = String::new();
+    let mut positional = values.iter();
+    while let Some(Placeholder { key, end }) = placeholder(rest) {
+        let (piece, after) = rest.split_at(end);
+        let value = match key {
+            Some(key) => values.first().map(|mapping| mapping.get_attr(key)).transpose()?,
+            None => positional.next().cloned(),
+        };
+        // Whole numbers are written alike, and keep their sign and zeros.
+        let value = match value {
+            Some(value) if piece.ends_with('s') && !value.is_integer() => Some(as_text(&value)?),
+            value => value,
+        };
+        let value = match key {
+            Some(key) => value.map(|value| EngineValue::from_pairs([(key.to_owned(), value)])),
+            None => value,
+        };
+        text += apply(&[&[like_template(piece)][..], value.as_slice()].concat())?.as_str().unwrap_or_default();
+        rest = after;
+    }
+    text += apply(&[like_template(rest)])?.as_str().unwrap_or_default();
+    Ok(like_template(&text))
+}
+
+/// A place in a template of `format` for a value.
+struct Placeholder<'t> {
+    /// Name of the value; without one it is the next.
+    key: Option<&'t str>,
+    /// Where it ends in the template.
+    end: usize,
+}
+
+/// The first placeholder of a template that the engine has read.
+fn placeholder(template: &str) -> Option<Placeholder<'_>> {
+    let mut start = template.find('%')?;
+    while template[start..].starts_with("%%") {
+        start += 2 + template[start + 2..].find('%')?;
+    }
+    let key = template[start..].strip_prefix("%(").and_then(|rest| rest.split_once(')')).map(|(key, _)| key);
+    let conversion = start + key.map_or(1, |key| "%()".len() + key.len());
+    let is_type = |c: char| c.is_ascii_alphabetic() && !matches!(c, 'h' | 'l' | 'L');
+    Some(Placeholder { key, end: conversion + template[conversion..].find(is_type)? + 1 })
+}
+
+/// A value as text.
 fn as_text(value: &EngineValue) -> Result<EngineValue, Error> {
     match value.kind() {
-        ValueKind::String | ValueKind::Bytes | ValueKind::Undefined | ValueKind::Invalid => Ok(value.clone()),
+        ValueKind::String | ValueKind::Bytes | ValueKind::Invalid => Ok(value.clone()),
+        ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
         _ => match from_engine_value(value, Span::default()) {
             Ok(node) => Ok(EngineValue::from(written(&node.value))),
             Err(UnsupportedValue::TooLarge) => Err(Error::new(ErrorKind::InvalidOperation, bounds::too_large())),
             // A whole number of more than 64 bits.
             Err(UnsupportedValue::Number | UnsupportedValue::NotYaml) => Ok(EngineValue::from(value.to_string())),
         },
-    }
-}
-
-/// The value, with words in the place of truth values and of null; those of a mapping, too.
-fn in_words(value: &EngineValue) -> EngineValue {
-    match value.kind() {
-        ValueKind::Bool => EngineValue::from(value.is_true().to_string()),
-        ValueKind::None => EngineValue::from("null"),
-        ValueKind::Map => {
-            let keys = value.try_iter().into_iter().flatten();
-            let words = keys.filter_map(|key| Some((key.to_string(), in_words(&value.get_item(&key).ok()?))));
-            match value.is_kwargs() {
-                true => EngineValue::from(Kwargs::from_iter(words)),
-                false => EngineValue::from_pairs(words),
-            }
-        }
-        _ => value.clone(),
     }
 }
 

@@ -158,13 +158,39 @@ fn values_become_text_in_yamls_words() {
         ("vars.t | title", json!("True")),
         ("'%s and %s, %d' | format(vars.t, vars.n, 3)", json!("true and null, 3")),
         ("'%(a)s' | format(a=vars.t)", json!("true")),
+        ("'%d %5s|%-6s|%%s %.2f' | format(vars.t, vars.t, vars.l[0], 1)", json!("1  true|true  |%s 1.00")),
+        ("'%s, %s and %s' | format(vars.f, vars.l, vars.m.b)", json!("1e-7, [true, 2] and [null, \"x\"]")),
+        ("'%(a)s%(b)03d%(a)d%%' | format({'a': vars.t, 'b': 7})", json!("true0071%")),
+        ("'%03ld' | format(vars.l[1])", json!("002")),
+        ("vars.l | join(d='-')", json!("true-2")),
+        ("vars.l | join(vars.t)", json!("truetrue2")),
+        ("vars.l | join(none, attribute=none)", json!("true2")),
+        ("'true,b' | replace(vars.t, vars.n)", json!("null,b")),
+        ("'aaa' | replace('a', 'b', count=1)", json!("baa")),
+        ("vars.t | split('u')", json!(["tr", "e"])),
+        ("'a b' | split", json!(["a", "b"])),
+        ("vars.t | lines", json!(["true"])),
         ("{true: 1, none: 2}", json!({ "true": 1, "null": 2 })),
         ("vars.t and not vars.n", json!(true)),
     ] {
         assert_eq!(value(&format!("|-\n  ${{{{ {expression} }}}}"), vars), Some(expected), "{expression}");
     }
-    for undefined in ["'x' ~ vars.none", "vars.none | string"] {
-        assert_eq!(value(&format!("${{{{ {undefined} }}}}"), vars), None, "{undefined}");
+    for wrong in [
+        "'x' ~ vars.none",
+        "vars.none | string",
+        "vars.none | string | default('x')",
+        "(vars.none | string) is undefined",
+        "vars.t | format('%s')",
+        "'%d' | format('x')",
+        "'%s' | format",
+        "'%(a)s' | format(b=1)",
+        "vars.l | join(',', d=';')",
+        "vars.l | join(',', none, 1)",
+        "vars.l | join(',', wrong=1)",
+        "vars.l | join(',', 'a', attribute='a')",
+        "'a' | replace('a', count=1)",
+    ] {
+        assert_eq!(value(&format!("|-\n  ${{{{ {wrong} }}}}"), vars), None, "{wrong}");
     }
 }
 
@@ -205,6 +231,14 @@ fn names_are_looked_for_where_they_are_not_read_too() {
         ("vars.a or vars.typo is none", "vars.typo"),
         ("vars.typo | upper if false else 1", "vars.typo"),
         ("vars.a or vars.m['typo']", "vars.m.typo"),
+        // What leads to a name that may be missing has to be there itself.
+        ("vars.m[vars.typo] | default(0)", "vars.typo"),
+        ("vars.m[vars.typo] is defined", "vars.typo"),
+        ("vars.typo[vars.t] | default(0)", "vars.typo"),
+        ("vars.k | default(vars.typo)", "vars.typo"),
+        ("(vars.a if vars.typo else 1) | default(0)", "vars.typo"),
+        ("1 if vars.m is defined else vars.m.typo", "vars.m.typo"),
+        ("vars.m.k if 'k' in vars.m | list else vars.m.typo", "vars.m.typo"),
     ] {
         let expected = (format!("unknown name `{name}`"), format!("${{{{ {expression} }}}}"));
         assert_eq!(problem(expression), Some(expected), "{expression}");
@@ -216,6 +250,9 @@ fn names_are_looked_for_where_they_are_not_read_too() {
         "1 if vars.typo is undefined else vars.typo",
         "vars.m.z if 'z' in vars.m else 1",
         "vars.m[vars.t] | default(1)",
+        "vars.m.z if 'z' in vars.m | list else 1",
+        "1 if vars.z is not defined else vars.z.y",
+        "(vars.none or vars.typo) | default(1)",
         // At another point of the matrix it may be there.
         "vars.a or matrix.y",
     ] {
@@ -231,14 +268,6 @@ fn no_short_expression_makes_a_value_without_end() {
         "([4] * 21 ** 6) | join",
         "[0, [4] * 21 ** 6]",
         "([4] * 21 ** 6) | list",
-        // What leads to a name that may be missing has to be there itself.
-        ("vars.m[vars.typo] | default(0)", "vars.typo"),
-        ("vars.m[vars.typo] is defined", "vars.typo"),
-        ("vars.typo[vars.t] | default(0)", "vars.typo"),
-        ("vars.k | default(vars.typo)", "vars.typo"),
-        ("(vars.a if vars.typo else 1) | default(0)", "vars.typo"),
-        ("1 if vars.m is defined else vars.m.typo", "vars.m.typo"),
-        ("vars.m.k if 'k' in vars.m | list else vars.m.typo", "vars.m.typo"),
     ] {
         assert_eq!(value(&format!("${{{{ {huge} }}}}"), "{}"), None, "{huge}");
     }
@@ -250,9 +279,6 @@ fn numbers_with_zeros_before_them_are_refused() {
         let text = format!("a: [1, {written}]");
         let refused = *node::parse(&text, 0, 0).unwrap_err();
         assert_eq!(refused.message, format!("`{written}` can be meant as text or as a number"));
-        "vars.m.z if 'z' in vars.m | list else 1",
-        "1 if vars.z is not defined else vars.z.y",
-        "(vars.none or vars.typo) | default(1)",
         assert_eq!(&text[refused.labels[0].span.range()], written);
     }
     for fine in ["0", "-0", "0.5", "10", "\"007\"", "2020-01-05", "0x1F", "v007"] {
