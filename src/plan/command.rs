@@ -15,6 +15,10 @@ use super::mentions::{Mentions, mentions};
 use super::model::{CommandLine, EnvVariable, Input, Resources};
 use super::{python, shell};
 
+/// A line of the identity of texts that mention `resources`. These are known by their sources, which stay when expressions write
+/// values in another way, as this version does.
+const WRITES_VALUES: &str = "\n# true, false, null and numbers in text as in YAML";
+
 /// The names in `resources`.
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
 
@@ -168,6 +172,9 @@ fn identity(template: &Template<'_>, scope: &Scope, render: &mut Render<'_>) -> 
             render(value, compiled, before)
         }
     })?;
+    if !chains.is_empty() {
+        identity += WRITES_VALUES;
+    }
     let mut told = Vec::new();
     for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
         let name = chain.path.join(".");

@@ -110,7 +110,28 @@ fn resources_never_enter_the_identity_of_a_command() {
     assert_eq!((one.line.as_str(), two.line.as_str()), ("run -j 2 x", "run -j 4 x"));
     assert_eq!(one.identity, two.identity);
     assert_ne!(one.identity, other.identity);
-    assert_eq!(one.identity, "run -j ${{ resources.cpus * vars.n }} x\n# vars.n = 2");
+    // Earlier versions, which wrote values in another way, told the same without the line in the middle.
+    let yaml = "# true, false, null and numbers in text as in YAML";
+    assert_eq!(one.identity, format!("run -j ${{{{ resources.cpus * vars.n }}}} x\n{yaml}\n# vars.n = 2"));
+}
+
+#[test]
+fn only_texts_that_mention_resources_say_how_values_are_written() {
+    let env = "env: { A: '${{ vars.amp ~ resources.cpus }}', B: '${{ vars.amp }}' }";
+    let plan = compile(
+        &format!(
+            "athanor: 1\nname: demo\nvars: {{ amp: true }}\nstages:\n  a: {{ kind: command, run: x, {env}, resources: {{ cpus: 2 }} }}\n"
+        ),
+        &[],
+        &[],
+    );
+    let command = commands(&plan.unwrap())[0].clone();
+    let yaml = "# true, false, null and numbers in text as in YAML";
+    let identities: Vec<(&str, &str)> =
+        command.env.iter().map(|variable| (variable.value.as_str(), variable.identity.as_str())).collect();
+    let mentions = format!("${{{{ vars.amp ~ resources.cpus }}}}\n{yaml}\n# vars.amp = true");
+    assert_eq!(command.identity, "x");
+    assert_eq!(identities, [("true2", mentions.as_str()), ("true", "true")]);
 }
 
 #[test]
