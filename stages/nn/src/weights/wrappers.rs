@@ -20,29 +20,7 @@ pub struct Unwrapped {
 
 impl Unwrapped {
     /// The known wrappers around the network among tensors of these names; none if it lies there as it is.
-    pub(super) fn of(names: Vec<&str>) -> Unwrapped {
-        Unwrapped::and_rest(names).0
-    }
-
-    /// The wrappers around `network`: the known ones, then any other name under which a training program keeps it.
-    ///
-    /// # Errors
-    /// If there are several such networks, with two of their prefixes.
-    pub(super) fn around(network: &Parameters, names: Vec<&str>) -> Result<Unwrapped, [String; 2]> {
-        let (mut unwrapped, names) = Unwrapped::and_rest(names);
-        match network.prefixes(&names)[..] {
-            [] => {}
-            [prefix] => {
-                unwrapped.left_out += names.iter().filter(|name| !name.starts_with(prefix)).count();
-                unwrapped.prefix.push_str(prefix);
-            }
-            [one, other, ..] => return Err([one, other].map(|prefix| format!("{}{prefix}", unwrapped.prefix))),
-        }
-        Ok(unwrapped)
-    }
-
-    /// The known wrappers, and the names within them.
-    fn and_rest(mut names: Vec<&str>) -> (Unwrapped, Vec<&str>) {
+    pub(super) fn of(mut names: Vec<&str>) -> Unwrapped {
         let mut unwrapped = Unwrapped::default();
         while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| names.iter().any(|name| name.starts_with(**wrapper))) {
             let before = names.len();
@@ -50,7 +28,29 @@ impl Unwrapped {
             unwrapped.left_out += before - names.len();
             unwrapped.prefix.push_str(wrapper);
         }
-        (unwrapped, names)
+        unwrapped
+    }
+
+    /// The wrappers around `network`, whatever their names; the known ones if it is not there.
+    ///
+    /// # Errors
+    /// If there are several such networks, and not one alone within the known wrappers, with two of their prefixes.
+    pub(super) fn around(network: &Parameters, names: Vec<&str>) -> Result<Unwrapped, [String; 2]> {
+        let mut prefixes = network.prefixes(&names);
+        if prefixes.len() > 1 {
+            // Beside a network its moving average may lie, of which the name tells.
+            let known = Unwrapped::of(names.clone()).prefix;
+            let within: Vec<&str> = prefixes.iter().copied().filter(|prefix| prefix.starts_with(&known)).collect();
+            prefixes = if within.len() == 1 { within } else { prefixes };
+        }
+        match prefixes[..] {
+            [] => Ok(Unwrapped::of(names)),
+            [prefix] => {
+                let left_out = names.iter().filter(|name| !name.starts_with(prefix)).count();
+                Ok(Unwrapped { prefix: prefix.to_owned(), left_out })
+            }
+            [one, other, ..] => Err([one, other].map(str::to_owned)),
+        }
     }
 }
 
@@ -132,6 +132,11 @@ mod tests {
         assert_eq!(found(&[""], &[]), Ok((String::new(), 0)));
         assert_eq!(found(&["backbone."], &["queue", "conv1.bias"]), Ok(("backbone.".to_owned(), 2)));
         assert_eq!(found(&["module.net."], &["optimizer.0"]), Ok(("module.net.".to_owned(), 1)));
+        // A head of its own, which a wrapper's name precedes.
+        assert_eq!(found(&["backbone."], &["model.head.weight"]), Ok(("backbone.".to_owned(), 1)));
+        assert_eq!(found(&[""], &["model.head.weight", "module.x"]), Ok((String::new(), 0)));
+        assert_eq!(found(&["state_dict.", "state_dict_ema."], &[]), Ok(("state_dict.".to_owned(), own.len())));
+        assert_eq!(found(&[], &["module.fc.weight"]), Ok(("module.".to_owned(), 0)));
         let several = ["model.student.", "model.teacher."];
         assert_eq!(found(&several, &[]), Err(several.map(str::to_owned)));
         // One of densenet's blocks.
