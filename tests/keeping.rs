@@ -59,6 +59,10 @@ fn pinned_results_stay_whatever_is_collected() {
     std::fs::write(project.path(".athanor/pipelines/pins.json"), "{\"pins\": 3").unwrap();
     let outcome = project.athanor(&["cache", "gc"]);
     assert_eq!(outcome.code, 1, "in doubt, nothing is removed: {outcome:?}");
+    // A pipeline that is new to the cache needs no pins.
+    project.write("q.yaml", &project.read("p.yaml").replace("name: p", "name: q"));
+    let outcome = project.athanor(&["run", "q.yaml"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
 }
 
 #[test]

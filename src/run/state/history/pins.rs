@@ -57,9 +57,11 @@ impl Pins {
         })
     }
 
-    /// Forgets which results were released, at the beginning of a pipeline's history: it may use them again.
+    /// Forgets which results were released, at the beginning of a pipeline's history: it may use them again. Where that cannot be
+    /// read, no collection goes by it either.
     pub fn forget_released(cache: &Path) -> Result<()> {
-        if Pins::read(cache)?.released.is_empty() {
+        let has_released = Pins::read(cache).is_ok_and(|pins| !pins.released.is_empty());
+        if !has_released {
             return Ok(());
         }
         Pins::change(cache, |pins| {
