@@ -78,7 +78,7 @@ pub use fs::stat_snapshot::StatSnapshot;
 pub use index::stat_index::Scan;
 pub use items::item_record::{ItemFile, ItemRecord};
 pub use items::item_store::ItemStore;
-pub use items::moved_state::{MovedFile, MovedState};
+pub use items::moved_state::{MovedFile, MovedState, PlacedState};
 pub use items::program_state::ProgramState;
 pub use locks::agents::AgentLock;
 pub use locks::process::{is_gone as is_process_gone, this_process};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use athanor_remote::{CollectionPlan, UnneededResult};
+use athanor_remote::{CollectionPlan, RemoteError, UnneededResult};
 
 use crate::cli::arguments::TransferCommand;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote_config};
@@ -40,7 +40,7 @@ pub(super) fn push(settings: &Settings, command: &TransferCommand, unfinished: b
     let targets = load::select(&plan, &command.targets)?;
     let project = project::open(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let Pushed { report, skipped, states } =
+    let Pushed { report, skipped, states, failures } =
         session.push(&config, (unfinished, again), &mut progress("pushing")).map_err(failed)?;
     let address = config.address.to_string();
     let mut text = format!("pushed {} ({}) to {address}", count(report.pushed, "result"), bytes(report.bytes));
@@ -58,7 +58,8 @@ pub(super) fn push(settings: &Settings, command: &TransferCommand, unfinished: b
     if skipped > 0 {
         text += &format!("{} not up to date, so that there is nothing to push of them\n", are(skipped));
     }
-    print(&text)
+    print(&text)?;
+    unless_failed(&failures)
 }
 
 pub(super) fn pull(settings: &Settings, command: &TransferCommand, unfinished: bool) -> Result<u8, Exit> {
@@ -68,12 +69,16 @@ pub(super) fn pull(settings: &Settings, command: &TransferCommand, unfinished: b
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let Pulled { pulled, here, fetched, missing, waiting, failures, states } =
+    let Pulled { pulled, here, fetched, missing, waiting, failures, states, links_left_out } =
         session.pull(&config, &targets, unfinished, &mut progress("pulling")).map_err(failed)?;
     let mut text = format!("pulled {} ({})", count(pulled, "result"), bytes(fetched));
     text += &format!(" from {}, {here} here already\n", config.address);
     if unfinished {
         text += &format!("pulled the state of {}\n", count(states, "unfinished instance"));
+    }
+    if links_left_out > 0 {
+        let many = count(links_left_out, "symbolic link");
+        text += &format!("note: {many} of states left out, since the file system of the cache has none\n");
     }
     if !missing.is_empty() {
         let named: Vec<String> = missing.iter().take(SHOWN).map(|name| escape(name).into_owned()).collect();
@@ -85,6 +90,11 @@ pub(super) fn pull(settings: &Settings, command: &TransferCommand, unfinished: b
         text += &format!("{} not asked for, since what they read is not known yet\n", are(waiting));
     }
     print(&text)?;
+    unless_failed(&failures)
+}
+
+/// Exit code of a transfer of which these instances failed.
+fn unless_failed(failures: &[(String, RemoteError)]) -> Result<u8, Exit> {
     if failures.is_empty() {
         return Ok(UP_TO_DATE);
     }

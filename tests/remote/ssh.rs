@@ -78,6 +78,39 @@ fn the_state_of_unfinished_work_goes_on_elsewhere() {
 }
 
 #[test]
+fn folders_that_a_failed_attempt_made_are_no_state() {
+    let team = Team::new();
+    let [first, second] = ["read-write", "read-write"].map(|mode| team.machine(mode));
+    let able = team.folder.path().join("able");
+    let script = [
+        "mkdir -p $ATHANOR_STATE/ckpt",
+        "echo '{\"event\": \"message\", \"text\": \"begun\"}' >> $ATHANOR_EVENTS",
+        &format!("if [ -e {} ]; then echo epoch 40 > $ATHANOR_STATE/ckpt/40; exit 1; fi", able.display()),
+        "cp $ATHANOR_STATE/ckpt/40 ${{ outputs.o }}",
+    ];
+    let pipeline = format!(
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    state: true\n    run: |\n      {}\n    outputs: {{ o: o.txt }}\n\
+         results: {{ o.txt: a.o }}\n",
+        script.join("\n      ")
+    );
+    for project in [&first, &second] {
+        project.write("p.yaml", &pipeline);
+    }
+    fs::write(&able, "").unwrap();
+    for (project, states) in [(&first, 1), (&second, 0)] {
+        assert_eq!(project.run(&[]).code, 1);
+        let _ = fs::remove_file(&able);
+        let pushed = project.athanor(&["cache", "push", "p.yaml", "--unfinished"]);
+        let told = format!("pushed the state of {states} unfinished instance");
+        assert!(pushed.code == 0 && pushed.out.contains(&told), "{pushed:?}");
+    }
+    let pulled = second.athanor(&["cache", "pull", "p.yaml", "--unfinished"]);
+    assert!(pulled.code == 0 && pulled.out.contains("pulled the state of 1 unfinished instance\n"), "{pulled:?}");
+    fine(&second.run(&[]));
+    assert_eq!(second.read("results/p/o.txt"), "epoch 40\n");
+}
+
+#[test]
 fn the_state_of_a_command_is_the_same_tree_elsewhere() {
     let make = "mkdir -p deep/empty deep/full; echo '#!/bin/sh' > deep/full/tool; echo 'echo it works' >> deep/full/tool; chmod +x deep/full/tool; \
                 echo text > plain; ln -s deep/full/tool link; ln -s deep folder; ln -s /nowhere/at/all dangling; ln -s .. deep/up; exit 1";
@@ -91,6 +124,16 @@ fn the_state_of_a_command_is_the_same_tree_elsewhere() {
     machines.iter().for_each(|project| project.write("p.yaml", &pipeline));
     let [first, second] = machines;
     assert_eq!(first.run(&[]).code, 1);
+    // Anybody might have put a link to anywhere there.
+    let refused = first.athanor(&["cache", "push", "p.yaml", "--unfinished"]);
+    let why = "error: a: A state for the remote cache file://";
+    assert!(refused.code == 1 && refused.err.contains(why), "{refused:?}");
+    assert!(refused.err.contains("`state/dangling` to `/nowhere/at/all`, which may lead out of it"), "{refused:?}");
+    for project in [&first, &second] {
+        project.write("key", "the key of this team");
+        let config = project.read("athanor.config.yaml");
+        project.write("athanor.config.yaml", &config.replace("remote: {", "remote: { key_file: key,"));
+    }
     fine(&first.athanor(&["cache", "push", "p.yaml", "--unfinished"]));
     fine(&second.athanor(&["cache", "pull", "p.yaml", "--unfinished"]));
     fine(&second.run(&[]));

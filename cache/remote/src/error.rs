@@ -38,6 +38,17 @@ pub enum RemoteError {
         /// Address of the remote cache.
         address: String,
     },
+    /// A state has links that anybody may have put there.
+    #[error(
+        "A state for the remote cache {address} has the link {link}, which may lead out of it. Such links move where states are sealed: \
+         set `remote.key_file` on both machines, or replace the link by what it leads to."
+    )]
+    LinkOut {
+        /// Address of the remote cache.
+        address: String,
+        /// The link and what it leads to.
+        link: String,
+    },
     /// Nobody waits for the outcome any more.
     #[error("The transfer was stopped.")]
     Stopped,
@@ -52,7 +63,7 @@ impl RemoteError {
         match self {
             RemoteError::Storage { trouble, .. } => Some(*trouble),
             RemoteError::Paused { .. } => Some(Trouble::Unreachable),
-            RemoteError::Stopped | RemoteError::Cache(_) => None,
+            RemoteError::LinkOut { .. } | RemoteError::Stopped | RemoteError::Cache(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use serde::{Deserialize, Serialize};
 
-use athanor_cache::{Cache, CacheError, Digest, MovedFile, MovedState};
+use athanor_cache::{Cache, CacheError, Digest, MovedFile, MovedState, PlacedState};
 
 use crate::document::{seal, unseal};
 use crate::error::{RemoteError, StorageError, Trouble};
@@ -41,12 +41,22 @@ struct StateList {
     folders: Vec<String>,
 }
 
-/// The document of a state: the files alone are what earlier versions wrote.
-#[derive(Deserialize)]
+/// The document of a state: the files alone, where that is all, since earlier versions know no other.
+#[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum StateDocument {
     Whole(StateList),
     Files(Vec<StateFile>),
+}
+
+impl From<StateList> for StateDocument {
+    fn from(list: StateList) -> StateDocument {
+        let are_plain = list.files.iter().all(|file| !file.executable);
+        match are_plain && list.links.is_empty() && list.folders.is_empty() {
+            true => StateDocument::Files(list.files),
+            false => StateDocument::Whole(list),
+        }
+    }
 }
 
 impl From<StateDocument> for StateList {
@@ -94,7 +104,9 @@ impl Remote {
         lease: &Lease<'_>,
         progress: &Transfer,
     ) -> Result<bool, RemoteError> {
-        let MovedState { files, links, folders } = cache.resume_state(fingerprint)?;
+        let state = cache.resume_state(fingerprint)?;
+        self.refuse_links_out(&state)?;
+        let MovedState { files, links, folders } = state;
         let mut list = StateList { files: Vec::new(), links, folders };
         for MovedFile { path, content: place, executable } in files {
             let failed = |source| CacheError::Io { path: place.clone(), source };
@@ -115,28 +127,46 @@ impl Remote {
         }
         lease.check()?;
         let key = key(fingerprint);
-        let content = seal(&key, &list, self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;
+        let content =
+            seal(&key, &StateDocument::from(list), self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;
         self.act(|storage| storage.put(&key, content, Occupied::Replace))?;
         Ok(true)
     }
 
-    /// Fetches the state of the work `fingerprint`. Returns whether it did: there may be none, there may be one here, which stays, or
+    /// Refuses links that lead out of a state which anybody may have put there: what follows them would read or write elsewhere.
+    fn refuse_links_out<F>(&self, state: &MovedState<F>) -> Result<(), RemoteError> {
+        match state.link_out().filter(|_| self.team_key.is_none()) {
+            Some((path, target)) => {
+                let link = format!("`{}` to `{}`", path.escape_debug(), target.escape_debug());
+                Err(RemoteError::LinkOut { address: self.address.clone(), link })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Fetches the state of the work `fingerprint`. `None` if it does not: there may be none, there may be one here, which stays, or
     /// a run may be at work on it.
-    pub fn pull_state(&self, cache: &Cache, fingerprint: &Digest, progress: &Transfer) -> Result<bool, RemoteError> {
+    pub fn pull_state(
+        &self,
+        cache: &Cache,
+        fingerprint: &Digest,
+        progress: &Transfer,
+    ) -> Result<Option<PlacedState>, RemoteError> {
         if !self.is_begun()? {
-            return Ok(false);
+            return Ok(None);
         }
         let key = key(fingerprint);
-        let Some(content) = self.ask(|storage| storage.get(&key, LARGEST))? else { return Ok(false) };
+        let Some(content) = self.ask(|storage| storage.get(&key, LARGEST))? else { return Ok(None) };
         let StateList { files, links, folders } =
             read(&key, &content, self.team_key.as_ref()).map_err(|error| self.note(&key, error))?;
+        let mut state = MovedState { files: Vec::new(), links, folders };
+        self.refuse_links_out(&state)?;
         let Some(_claim) = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint)) else {
-            return Ok(false);
+            return Ok(None);
         };
         if !cache.resume_state(fingerprint)?.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut state = MovedState { files: Vec::new(), links, folders };
         for StateFile { path, digest, bytes, executable } in files {
             progress.expect(bytes);
             let file = cache.file_to_place()?;
@@ -169,5 +199,23 @@ mod tests {
         assert_eq!(list.files, [StateFile { path: "state/a".to_owned(), digest, bytes: 1, executable: false }]);
         assert!(list.links.is_empty() && list.folders.is_empty());
         assert_eq!(objects(&key, &seal(&key, &list, None).unwrap()).unwrap(), [object_key(&digest)]);
+    }
+
+    #[test]
+    fn earlier_versions_read_states_of_plain_files() {
+        let file =
+            |executable| StateFile { path: "state/a".to_owned(), digest: Digest::of(b"1"), bytes: 1, executable };
+        let is_read_by_them = |list: StateList| {
+            let document = serde_json::to_value(StateDocument::from(list)).unwrap();
+            document.as_array().is_some_and(|files| files.iter().all(|file| file.as_object().unwrap().len() == 3))
+        };
+        assert!(is_read_by_them(StateList { files: vec![file(false)], ..StateList::default() }));
+        for more in [
+            StateList { files: vec![file(false), file(true)], ..StateList::default() },
+            StateList { links: vec![("state/b".to_owned(), "a".to_owned())], ..StateList::default() },
+            StateList { files: vec![file(false)], folders: vec!["state/c".to_owned()], ..StateList::default() },
+        ] {
+            assert!(!is_read_by_them(more));
+        }
     }
 }

@@ -51,6 +51,14 @@ impl Disk {
         }
     }
 
+    /// Creates a symbolic link and returns whether it is there: that the file system has none is no error.
+    pub(crate) fn link_symbolic_if_possible(&self, target: &Path, at: &Path) -> io::Result<bool> {
+        match self.link_symbolic(target, at) {
+            Err(error) if is_unsupported(&error) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
     /// Sets the permission bits and returns whether they are set: that the file belongs to somebody else, or that the
     /// file system has no such bits, is no error.
     pub(crate) fn set_mode_if_possible(&self, path: &Path, mode: u32) -> io::Result<bool> {

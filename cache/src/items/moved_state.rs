@@ -3,7 +3,7 @@
 //! A built-in kind has plain files in its state. The folder of a program is its own affair: links, empty folders and the right to
 //! execute a file move, too. Sockets, pipes and devices belong to one machine and stay where they are.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fs::{self, FileType};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -44,9 +44,15 @@ impl<F> Default for MovedState<F> {
 }
 
 impl<F> MovedState<F> {
-    /// Whether there is nothing to go on from.
+    /// Whether there is nothing to go on from: an attempt that fails at once may have made folders, and reported that it began.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.links.is_empty() && self.folders.is_empty()
+        self.links.is_empty() && self.files.iter().all(|file| file.path == program_state::REPORTS)
+    }
+
+    /// The first link that may lead out of the program's folder, with what it leads to.
+    pub fn link_out(&self) -> Option<(&str, &str)> {
+        let mut links = self.links.iter().map(|(path, target)| (path.as_str(), target.as_str()));
+        links.find(|(path, target)| may_lead_out(path, target))
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {
@@ -54,18 +60,17 @@ impl<F> MovedState<F> {
         files.chain(self.links.iter().map(|(path, _)| path.as_str())).chain(self.folders.iter().map(String::as_str))
     }
 
-    /// Whether every path leads to a place of its own in the state, and links and folders are a program's. A link on the way to
-    /// something would be a way out.
+    /// Whether every path leads to a place of its own in the state, and links and folders are a program's. Nothing is in a file, and
+    /// a link on the way to something would be a way out.
     fn is_sound(&self) -> bool {
-        let is_inside = |part: Component<'_>| matches!(part, Component::Normal(_));
-        let is_path =
-            |path: &str| !path.is_empty() && !path.contains('\0') && Path::new(path).components().all(is_inside);
-        let links: BTreeSet<&Path> = self.links.iter().map(|(path, _)| Path::new(path)).collect();
-        let is_behind_link = |path: &str| Path::new(path).ancestors().skip(1).any(|ancestor| links.contains(ancestor));
+        let is_name = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+        let is_path = |path: &str| path.split('/').all(is_name) && !is_of_machine(path);
+        let files = self.files.iter().map(|file| &file.path);
+        let leaves: HashSet<&Path> = files.chain(self.links.iter().map(|(path, _)| path)).map(Path::new).collect();
+        let is_in_leaf = |path: &str| Path::new(path).ancestors().skip(1).any(|ancestor| leaves.contains(ancestor));
         let is_target = |target: &str| !target.is_empty() && !target.contains('\0');
-        let mut seen = BTreeSet::new();
-        let are_places =
-            self.paths().all(|path| is_path(path) && !is_behind_link(path) && seen.insert(Path::new(path)));
+        let mut seen = HashSet::new();
+        let are_places = self.paths().all(|path| is_path(path) && !is_in_leaf(path) && seen.insert(path));
         let mut of_programs = self.links.iter().map(|(path, _)| path).chain(&self.folders);
         are_places
             && of_programs.all(|path| is_of_program(path))
@@ -76,6 +81,27 @@ impl<F> MovedState<F> {
 /// Whether a path is below a program's folder.
 fn is_of_program(path: &str) -> bool {
     Path::new(path).strip_prefix(program_state::FOLDER).is_ok_and(|rest| rest != Path::new(""))
+}
+
+/// Whether a path is that of a file which is of use on one machine alone, or below it.
+fn is_of_machine(path: &str) -> bool {
+    [FILES, program_state::LOCK].iter().any(|name| Path::new(path).starts_with(name))
+}
+
+/// Whether a link at `path` may lead out of the program's folder. Where `..` leads behind a name is not known: that may be a link, too.
+fn may_lead_out(path: &str, target: &str) -> bool {
+    let parts: Vec<Component<'_>> = Path::new(target).components().filter(|part| *part != Component::CurDir).collect();
+    let up = parts.iter().take_while(|part| **part == Component::ParentDir).count();
+    // The program's folder and the link's own name are parts of its path.
+    let depth = Path::new(path).components().count().saturating_sub(2);
+    up > depth || !parts[up..].iter().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Outcome of placing a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedState {
+    /// Number of its links that are missing, since the file system has none.
+    pub links_left_out: usize,
 }
 
 impl Cache {
@@ -93,15 +119,19 @@ impl Cache {
         Ok(state)
     }
 
-    /// Makes the resume state of `fingerprint` from one that moves, whole or not at all. Returns whether it did: a state that is
-    /// there stays. The caller has the claim on the fingerprint.
+    /// Makes the resume state of `fingerprint` from one that moves, whole or not at all. `None` if it does not: a state that is
+    /// there stays, and one from which nothing can go on is none. The caller has the claim on the fingerprint.
     ///
     /// # Errors
-    /// [`CacheError::Damaged`] if a file has another digest, or a path leads out of the state.
-    pub fn place_resume_state(&self, fingerprint: &Digest, state: MovedState<(Digest, NamedTempFile)>) -> Result<bool> {
+    /// [`CacheError::Damaged`] if a file has another digest, or the paths are not those of a state.
+    pub fn place_resume_state(
+        &self,
+        fingerprint: &Digest,
+        state: MovedState<(Digest, NamedTempFile)>,
+    ) -> Result<Option<PlacedState>> {
         let target = self.resume_state_path(fingerprint);
-        if !self.resume_state(fingerprint)?.is_empty() {
-            return Ok(false);
+        if state.is_empty() || !self.resume_state(fingerprint)?.is_empty() {
+            return Ok(None);
         }
         let damaged =
             || CacheError::Damaged { path: target.clone(), what: "its state is not what it should be".to_owned() };
@@ -116,29 +146,34 @@ impl Cache {
             self.disk.make_folders(&place).map_err(CacheError::io(&place))?;
         }
         for MovedFile { path, content: (digest, file), executable } in state.files {
-            let bytes = file.as_file().metadata().map_err(CacheError::io(file.path()))?.len();
-            if tree::hash_file(file.path(), bytes)? != digest {
+            let metadata = file.as_file().metadata().map_err(CacheError::io(file.path()))?;
+            if tree::hash_file(file.path(), metadata.len())? != digest {
                 return Err(damaged());
             }
             let place = folder.join(&path);
             self.disk.make_parent(&place)?;
             if executable {
-                self.disk.set_mode(file.path(), 0o700).map_err(CacheError::io(file.path()))?;
+                // Whoever may read it may execute it.
+                let mode = metadata.permissions().mode() & 0o777;
+                let mode = mode | ((mode & 0o444) >> 2);
+                self.disk.set_mode_if_possible(file.path(), mode).map_err(CacheError::io(file.path()))?;
             }
             self.disk.sync_content(file.path()).map_err(CacheError::io(file.path()))?;
             self.disk.rename(&file.into_temp_path(), &place).map_err(CacheError::io(&place))?;
         }
+        let mut links_left_out = 0;
         for (path, leads_to) in &state.links {
             let place = folder.join(path);
             self.disk.make_parent(&place)?;
-            self.disk.link_symbolic(Path::new(leads_to), &place).map_err(CacheError::io(&place))?;
+            let linked = self.disk.link_symbolic_if_possible(Path::new(leads_to), &place);
+            links_left_out += usize::from(!linked.map_err(CacheError::io(&place))?);
         }
         // An attempt that found nothing to go on from has left empty folders.
         self.disk.remove(&target)?;
         self.disk.make_parent(&target)?;
         self.disk.rename(&folder, &target).map_err(CacheError::io(&target))?;
         self.disk.sync_way_to(&target)?;
-        Ok(true)
+        Ok(Some(PlacedState { links_left_out }))
     }
 }
 
@@ -158,8 +193,9 @@ fn gather(folder: &Path, prefix: &str, state: &mut MovedState<PathBuf>) -> Resul
             let target = fs::read_link(&path).map_err(CacheError::io(&path))?;
             let target = target.into_os_string().into_string().map_err(|_| CacheError::Name { path: path.clone() })?;
             state.links.push((relative, target));
-        } else if kind.is_file() && relative != FILES && relative != program_state::LOCK {
-            let executable = entry.metadata().map_err(CacheError::io(&path))?.permissions().mode() & 0o100 != 0;
+        } else if kind.is_file() && !is_of_machine(&relative) {
+            let mode = entry.metadata().map_err(CacheError::io(&path))?.permissions().mode();
+            let executable = is_of_program(&relative) && mode & 0o100 != 0;
             state.files.push(MovedFile { path: relative, content: path, executable });
         }
     }
@@ -172,9 +208,12 @@ fn gather(folder: &Path, prefix: &str, state: &mut MovedState<PathBuf>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::{DiskHook, Operation};
 
     /// A state that is to be placed in `cache`, of these files, links and folders.
     fn moved(
@@ -232,13 +271,15 @@ mod tests {
         // As an attempt leaves it that found nothing to go on from.
         fs::create_dir_all(other.resume_state_path(&fingerprint).join("state")).unwrap();
         assert!(other.resume_state(&fingerprint).unwrap().is_empty());
-        assert!(other.place_resume_state(&fingerprint, state).unwrap());
+        assert_eq!(other.place_resume_state(&fingerprint, state).unwrap(), Some(PlacedState { links_left_out: 0 }));
         let placed = other.resume_state_path(&fingerprint).join("state");
         assert_eq!(fs::read(placed.join("link")).unwrap(), b"1");
-        assert_eq!(fs::metadata(placed.join("deep/run")).unwrap().permissions().mode() & 0o777, 0o700);
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let plain = mode(other.resume_state_path(&fingerprint).join("reports"));
+        assert_eq!(mode(placed.join("deep/run")), plain | ((plain & 0o444) >> 2), "{plain:o}");
         assert_eq!(fs::read_link(placed.join("dangling")).unwrap(), Path::new("nowhere"));
         assert_eq!(fs::read_dir(placed.join("deep/empty")).unwrap().count(), 0);
-        assert!(!other.place_resume_state(&fingerprint, copies(false)).unwrap());
+        assert_eq!(other.place_resume_state(&fingerprint, copies(false)).unwrap(), None);
         assert_eq!(fs::read_dir(other.root().join("tmp")).unwrap().count(), 0);
     }
 
@@ -247,7 +288,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         type Paths<'p> = (&'p [(&'p str, &'p str)], &'p [(&'p str, &'p str)], &'p [&'p str]);
-        let bad: [Paths<'_>; 9] = [
+        let bad: [Paths<'_>; 19] = [
             (&[("../x", "1")], &[], &[]),
             (&[("/x", "1")], &[], &[]),
             (&[], &[("../x", "y")], &[]),
@@ -258,13 +299,99 @@ mod tests {
             (&[], &[("reports", "/etc/passwd")], &[]),
             (&[], &[("state", "/tmp")], &[]),
             (&[("state/a", "1"), ("state/a", "2")], &[], &[]),
+            // In a file, in the place of one, or of none.
+            (&[("state/a", "1"), ("state/a/b", "2")], &[], &[]),
+            (&[("state/a", "1")], &[("state/a/b", "c")], &[]),
+            (&[("state/a", "1")], &[], &["state/a"]),
+            (&[("state/a", "1")], &[], &["state/a/b"]),
+            (&[("state/a/", "1")], &[], &[]),
+            (&[("state//a", "1")], &[], &[]),
+            (&[("state/./a", "1")], &[], &[]),
+            (&[("", "1")], &[], &[]),
+            // Files that are of use on one machine alone.
+            (&[("item-files", "1")], &[], &[]),
+            (&[("state/a", "1"), ("in-use", "")], &[], &[]),
         ];
         for (files, links, folders) in bad {
-            let placed = cache.place_resume_state(&Digest::of(b"work"), moved(&cache, files, links, folders));
+            // Something to go on from, so that it is looked at.
+            let files: Vec<(&str, &str)> = files.iter().copied().chain([("state/sound", "1")]).collect();
+            let placed = cache.place_resume_state(&Digest::of(b"work"), moved(&cache, &files, links, folders));
             assert!(matches!(placed, Err(CacheError::Damaged { .. })), "{files:?} {links:?} {folders:?}: {placed:?}");
         }
         assert_eq!(fs::read_dir(cache.root().join("tmp")).unwrap().count(), 0);
         let links: &[(&str, &str)] = &[("state/elsewhere", "/usr/bin/python3")];
-        assert!(cache.place_resume_state(&Digest::of(b"work"), moved(&cache, &[], links, &["state/e"])).unwrap());
+        assert!(
+            cache.place_resume_state(&Digest::of(b"work"), moved(&cache, &[], links, &["state/e"])).unwrap().is_some()
+        );
+    }
+
+    #[test]
+    fn folders_and_reports_alone_are_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let fingerprint = Digest::of(b"work");
+        let begun = || moved(&cache, &[("reports", "begun")], &[], &["state/checkpoints"]);
+        assert!(cache.place_resume_state(&fingerprint, begun()).unwrap().is_none());
+        let root = cache.resume_state_path(&fingerprint);
+        assert!(!root.exists());
+        fs::create_dir_all(root.join("state/checkpoints")).unwrap();
+        fs::write(root.join("reports"), "begun").unwrap();
+        let state = moved(&cache, &[("state/checkpoints/40", "1")], &[], &[]);
+        assert!(cache.place_resume_state(&fingerprint, state).unwrap().is_some());
+        assert!(root.join("state/checkpoints/40").exists() && !root.join("reports").exists());
+    }
+
+    #[test]
+    fn links_that_may_lead_out_are_found() {
+        let inside = [
+            ("state/a", "b"),
+            ("state/a", "./b/c"),
+            ("state/a", "."),
+            ("state/d/a", ".."),
+            ("state/d/e/a", "../../b"),
+            ("state/d/a", "./../b/"),
+        ];
+        let out = [
+            ("state/a", "/"),
+            ("state/a", "/etc/passwd"),
+            ("state/a", ".."),
+            ("state/a", "../reports"),
+            ("state/d/a", "../.."),
+            ("state/d/a", "./../../x"),
+            // `b` may be a link to the program's folder.
+            ("state/d/e/a", "b/../x"),
+        ];
+        for (expected, links) in [(false, &inside[..]), (true, &out[..])] {
+            for (path, target) in links {
+                assert_eq!(may_lead_out(path, target), expected, "{path} -> {target}");
+            }
+        }
+    }
+
+    /// A file system without symbolic links and permission bits.
+    struct Plain;
+
+    impl DiskHook for Plain {
+        fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+            match operation {
+                Operation::LinkSymbolic { .. } | Operation::SetMode { .. } => {
+                    Err(io::Error::from_raw_os_error(nix::libc::EPERM))
+                }
+                _ => act(),
+            }
+        }
+    }
+
+    #[test]
+    fn file_systems_without_links_and_permission_bits_get_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open_hooked(&folder.path().join("cache"), Some(Arc::new(Plain))).unwrap();
+        let fingerprint = Digest::of(b"work");
+        let mut state = moved(&cache, &[("state/run", "1")], &[("state/a", "run"), ("state/b", "run")], &[]);
+        state.files[0].executable = true;
+        assert_eq!(cache.place_resume_state(&fingerprint, state).unwrap(), Some(PlacedState { links_left_out: 2 }));
+        let placed = cache.program_state_path(&fingerprint);
+        assert_eq!(fs::read(placed.join("run")).unwrap(), b"1");
+        assert_eq!(fs::read_dir(placed).unwrap().count(), 1);
     }
 }

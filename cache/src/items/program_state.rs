@@ -22,7 +22,7 @@ pub(crate) const FOLDER: &str = "state";
 /// Name of the lock file.
 pub(crate) const LOCK: &str = "in-use";
 /// Name of the file of reports.
-const REPORTS: &str = "reports";
+pub(crate) const REPORTS: &str = "reports";
 
 /// A program's part of a resume state, for the holder of the claim on its fingerprint. It is held until this value is dropped
 /// and every process that inherited the lock has ended.

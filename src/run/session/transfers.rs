@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use athanor_cache::{ActionRecord, CacheError, Digest, Lookup};
+use athanor_cache::{ActionRecord, CacheError, Digest, Lookup, PlacedState};
 use athanor_remote::{PushOptions, PushReport, Remote, RemoteError, RemoteResult, Transfer};
 
 use crate::plan::InstanceId;
@@ -22,6 +22,8 @@ pub(crate) struct Pushed {
     pub skipped: usize,
     /// Number of instances whose state was pushed.
     pub states: usize,
+    /// Names of instances whose state was not, each with the reason.
+    pub failures: Vec<(String, RemoteError)>,
 }
 
 /// Outcome of a pull.
@@ -41,6 +43,8 @@ pub(crate) struct Pulled {
     pub failures: Vec<(String, RemoteError)>,
     /// Number of instances whose state was fetched.
     pub states: usize,
+    /// Number of links of these that are missing, since the cache's file system has none.
+    pub links_left_out: usize,
 }
 
 /// Known results of a session.
@@ -72,13 +76,16 @@ impl Session<'_> {
         let options = PushOptions { logs: config.push_logs, again };
         let transfer = Transfer::default();
         let report = watch(&transfer, tell, |transfer| remote.push(cache, records, options, transfer))?;
-        let mut states = 0;
+        let mut pushed = Pushed { report, skipped, states: 0, failures: Vec::new() };
         if unfinished {
-            for (_, fingerprint) in &survey.nowhere {
-                states += usize::from(remote.push_state(cache, fingerprint, &transfer)?);
+            for (id, fingerprint) in &survey.nowhere {
+                match remote.push_state(cache, fingerprint, &transfer) {
+                    Ok(was_here) => pushed.states += usize::from(was_here),
+                    Err(error) => pushed.failures.push((self.plan.instances[id.index()].name.clone(), error)),
+                }
             }
         }
-        Ok(Pushed { report, skipped, states })
+        Ok(pushed)
     }
 
     /// Fetches results of `targets`, or all if there are none, as far as a remote cache has them. Of what they read, only records
@@ -111,7 +118,11 @@ impl Session<'_> {
         if unfinished {
             for (id, fingerprint) in survey.nowhere.iter().filter(|(id, _)| is_wanted(id)) {
                 match remote.pull_state(cache, fingerprint, &transfer) {
-                    Ok(was_there) => pulled.states += usize::from(was_there),
+                    Ok(None) => {}
+                    Ok(Some(PlacedState { links_left_out })) => {
+                        pulled.states += 1;
+                        pulled.links_left_out += links_left_out;
+                    }
                     Err(error) => pulled.failures.push((name(id), error)),
                 }
             }
