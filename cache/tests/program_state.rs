@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use athanor_cache::{Cache, CacheError, Digest, GcRequest};
 use tempfile::TempDir;
@@ -66,8 +67,22 @@ fn a_copy_is_another_folder() {
     let state = cache.hold_program_state(&work()).unwrap();
     fs::create_dir(state.folder().join("deep")).unwrap();
     fs::write(state.folder().join("deep/checkpoint"), "3").unwrap();
+    fs::create_dir(state.folder().join("empty")).unwrap();
+    fs::write(state.folder().join("tool"), "").unwrap();
+    fs::set_permissions(state.folder().join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    state.add_report(b"one").unwrap();
+    let links = [("latest", "deep/checkpoint"), ("deep/circle", ".."), ("elsewhere", "/etc"), ("dangling", "nowhere")];
+    for (link, target) in links {
+        symlink(target, state.folder().join(link)).unwrap();
+    }
     let copy = folder.path().join("copy");
     cache.copy_program_state(&work(), &copy).unwrap();
+    for (link, target) in links {
+        assert_eq!(fs::read_link(copy.join(link)).unwrap(), Path::new(target));
+    }
+    assert!(copy.join("empty").is_dir() && !copy.join("reports").exists());
+    let is_executable = |name: &str| fs::metadata(copy.join(name)).unwrap().permissions().mode() & 0o100 != 0;
+    assert!(is_executable("tool") && !is_executable("latest"));
     fs::write(copy.join("deep/checkpoint"), "4").unwrap();
     assert_eq!(fs::read_to_string(state.folder().join("deep/checkpoint")).unwrap(), "3");
 }

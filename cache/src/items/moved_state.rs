@@ -1,4 +1,4 @@
-//! Resume states that move from one machine to another.
+//! Resume states that move from one machine to another, or as a copy into a shell.
 //!
 //! A built-in kind has plain files in its state. The folder of a program is its own affair: links, empty folders and the right to
 //! execute a file move, too. Sockets, pipes and devices belong to one machine and stay where they are.
@@ -8,6 +8,7 @@ use std::fs::{self, FileType};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use rayon::prelude::*;
 use tempfile::NamedTempFile;
 
 use crate::items::program_state;
@@ -174,6 +175,26 @@ impl Cache {
         self.disk.rename(&folder, &target).map_err(CacheError::io(&target))?;
         self.disk.sync_way_to(&target)?;
         Ok(Some(PlacedState { links_left_out }))
+    }
+
+    /// Copies the program's folder to `path`, where nothing is, with its links as links. Where there is no folder, the copy is empty.
+    pub fn copy_program_state(&self, fingerprint: &Digest, path: &Path) -> Result<()> {
+        self.disk.make_folders(path).map_err(CacheError::io(path))?;
+        let MovedState { files, links, folders } = self.resume_state(fingerprint)?;
+        let copy_of = |of_state: &str| Some(path.join(Path::new(of_state).strip_prefix(program_state::FOLDER).ok()?));
+        for folder in folders.iter().filter_map(|folder| copy_of(folder)) {
+            self.disk.make_folders(&folder).map_err(CacheError::io(&folder))?;
+        }
+        files.par_iter().try_for_each(|file| {
+            let Some(copy) = copy_of(&file.path) else { return Ok(()) };
+            self.disk.make_parent(&copy)?;
+            self.copy_file_for_stage(&file.content, &copy, file.executable)
+        })?;
+        let mut links = links.iter().filter_map(|(link, target)| Some((copy_of(link)?, Path::new(target))));
+        links.try_for_each(|(link, target)| {
+            self.disk.make_parent(&link)?;
+            self.disk.link_symbolic(target, &link).map_err(CacheError::io(&link))
+        })
     }
 }
 

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 
 use crate::fs::disk::Disk;
-use crate::fs::exclusions::Exclusions;
 use crate::fs::file_lock::{are_missing, try_lock};
 use crate::{Cache, CacheError, Digest, Result};
 
@@ -77,15 +76,6 @@ impl Cache {
         let folder = root.join(FOLDER);
         self.disk.make_folders(&folder).map_err(CacheError::io(&folder))?;
         Ok(ProgramState { disk: self.disk.clone(), folder, reports: root.join(REPORTS), lock: None })
-    }
-
-    /// Copies the program's folder to `path`, which must not exist. Where there is none, the copy is empty.
-    pub fn copy_program_state(&self, fingerprint: &Digest, path: &Path) -> Result<()> {
-        let folder = self.program_state_path(fingerprint);
-        match self.disk.is_folder(&folder) {
-            true => self.copy_in(&folder, path, &Exclusions::default()),
-            false => self.disk.make_folders(path).map_err(CacheError::io(path)),
-        }
     }
 }
 

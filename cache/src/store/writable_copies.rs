@@ -88,7 +88,8 @@ impl Cache {
         self.copy_file_for_stage(from, to, executable)
     }
 
-    fn copy_file_for_stage(&self, from: &Path, to: &Path, executable: bool) -> Result<()> {
+    /// Copies a file to `to`, which must not exist, for one stage alone.
+    pub(crate) fn copy_file_for_stage(&self, from: &Path, to: &Path, executable: bool) -> Result<()> {
         self.disk.copy(from, to).map_err(CacheError::io(from))?;
         self.disk.set_mode(to, if executable { EXECUTABLE } else { PLAIN }).map_err(CacheError::io(to))
     }
