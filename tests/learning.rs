@@ -155,5 +155,5 @@ fn bad_input_fails_the_stage_before_it_learns() {
     assert_told(told("model", ("validation: labels.csv", "validation: empty.csv")), "empty.csv: the table has no rows");
     project.write("cut.pth", "PK\u{3}\u{4}");
     let pretrained = ("train: labels.csv", "pretrained: cut.pth, train: labels.csv");
-    assert_told(told("model", pretrained), "cut.pth: cannot be read as weights");
+    assert_told(told("model", pretrained), "cut.pth: is a zip archive without a sound list of its content");
 }
