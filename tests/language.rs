@@ -23,7 +23,9 @@ fn listing() -> Project {
 #[test]
 fn an_axis_over_files_follows_the_folder() {
     let project = listing();
-    assert_eq!(project.made(&["-j", "1"]), ["count[file=raw/a.txt]", "count[file=raw/b.txt]"]);
+    let mut made = project.made(&[]);
+    made.sort();
+    assert_eq!(made, ["count[file=raw/a.txt]", "count[file=raw/b.txt]"]);
     assert_eq!(project.made(&[]), [""; 0]);
     project.write("raw/c.txt", "one two three\n");
     assert_eq!(project.made(&[]), ["count[file=raw/c.txt]"]);
