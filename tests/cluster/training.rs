@@ -33,7 +33,7 @@ pub(crate) fn start(project: &Project, mut command: Command) -> Child {
 /// Steps after which trainings are disturbed, far enough from each other and from the end for slow ears.
 pub(crate) const DISTURBED_AT: [u64; 2] = [3, 20];
 
-/// Waits until the training has told that it has done so many steps.
+/// Waits until the training has told of this number of steps.
 pub(crate) fn hear_of(project: &Project, steps: u64, run: &mut Child) {
     let told = || told(project, "progress").iter().filter_map(|event| event["done"].as_u64()).max().unwrap_or(0);
     wait_while_running(run, &format!("it has told {steps} steps"), || told() >= steps);

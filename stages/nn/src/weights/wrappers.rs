@@ -60,7 +60,7 @@ pub(super) struct Parameters {
     pub(super) names: BTreeSet<String>,
 }
 
-/// A network is there if one in so many of its parameters is: an architecture near to it is named as one that does not fit, while
+/// A network is there if one in four of its parameters is: an architecture near to it is named as one that does not fit, while
 /// blocks of a larger network, in which names are alike, have far less.
 const SHARE: usize = 4;
 
