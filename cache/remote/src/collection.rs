@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use athanor_cache::{ActionRecord, Artifact, ArtifactKind, Digest};
 
 use crate::action::{self, RemoteResult};
-use crate::error::{RemoteError, Trouble};
+use crate::error::{FailureKind, RemoteError};
 use crate::folder_index::{self, FolderIndex};
 use crate::lease::{self, Lease};
 use crate::pack;
@@ -198,7 +198,7 @@ impl Remote {
         match parsed {
             Ok(None) => Ok(Read::Gone),
             Ok(Some(parsed)) => Ok(Read::Whole(parsed)),
-            Err(error) if error.trouble() == Some(Trouble::Damaged) => Ok(Read::Damaged),
+            Err(error) if error.kind() == Some(FailureKind::Damaged) => Ok(Read::Damaged),
             Err(error) => Err(error),
         }
     }

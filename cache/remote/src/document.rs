@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use athanor_cache::Digest;
 
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 use crate::team_key::TeamKey;
 
 /// Serialises a document that is to be stored under `key`.
@@ -23,7 +23,7 @@ pub(crate) fn seal(key: &str, document: &impl Serialize, team: Option<&TeamKey>)
 
 /// Reads the document that was stored under `key`.
 pub(crate) fn unseal<T: DeserializeOwned>(key: &str, bytes: &[u8], team: Option<&TeamKey>) -> Result<T, StorageError> {
-    let damaged = || StorageError::new(Trouble::Damaged, format!("holds a damaged file: `{key}`."));
+    let damaged = || StorageError::new(FailureKind::Damaged, format!("holds a damaged file: `{key}`."));
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
     let (head, body) = (str::from_utf8(&bytes[..end]).map_err(|_| damaged())?, &bytes[end + 1..]);
     let (seal, code) = head.split_once(' ').map_or((head, None), |(seal, code)| (seal, Some(code)));
@@ -37,7 +37,7 @@ pub(crate) fn unseal<T: DeserializeOwned>(key: &str, bytes: &[u8], team: Option<
         if !is_ours {
             let what =
                 format!("holds a file that was not sealed with the team's key, and that is not believed: `{key}`.");
-            return Err(StorageError::new(Trouble::Damaged, what));
+            return Err(StorageError::new(FailureKind::Damaged, what));
         }
     }
     serde_json::from_slice(body).map_err(|_| damaged())
@@ -57,13 +57,13 @@ mod tests {
         let other = TeamKey::new("another key of some length").unwrap();
         let plain = seal("actions/a", &vec![1, 2], None).unwrap();
         let signed = seal("actions/a", &vec![1, 2], Some(&team)).unwrap();
-        let read = |key: &str, bytes: &[u8], team| unseal::<Vec<u32>>(key, bytes, team).map_err(|error| error.trouble);
+        let read = |key: &str, bytes: &[u8], team| unseal::<Vec<u32>>(key, bytes, team).map_err(|error| error.kind);
         assert_eq!(read("actions/a", &plain, None), Ok(vec![1, 2]));
         assert_eq!(read("actions/a", &signed, None), Ok(vec![1, 2]));
         assert_eq!(read("actions/a", &signed, Some(&team)), Ok(vec![1, 2]));
-        assert_eq!(read("actions/a", &plain, Some(&team)), Err(Trouble::Damaged));
-        assert_eq!(read("actions/a", &signed, Some(&other)), Err(Trouble::Damaged));
-        assert_eq!(read("actions/b", &signed, Some(&team)), Err(Trouble::Damaged));
+        assert_eq!(read("actions/a", &plain, Some(&team)), Err(FailureKind::Damaged));
+        assert_eq!(read("actions/a", &signed, Some(&other)), Err(FailureKind::Damaged));
+        assert_eq!(read("actions/b", &signed, Some(&team)), Err(FailureKind::Damaged));
         for at in 0..signed.len() {
             let mut damaged = signed.clone();
             damaged[at] ^= 1;

@@ -2,9 +2,9 @@
 
 use athanor_cache::CacheError;
 
-/// Kind of trouble with a storage.
+/// Kind of a storage's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FailureKind {
     /// It does not answer, or not in time.
     Unreachable,
     /// It refuses this user.
@@ -25,8 +25,8 @@ pub enum RemoteError {
     /// The storage failed.
     #[error("The remote cache {address} {what}")]
     Storage {
-        /// Kind of trouble.
-        trouble: Trouble,
+        /// Kind of failure.
+        kind: FailureKind,
         /// Address of the remote cache.
         address: String,
         /// Failure and remedy: the rest of a sentence.
@@ -58,11 +58,11 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
-    /// Kind of trouble with the storage; `None` if it has none.
-    pub fn trouble(&self) -> Option<Trouble> {
+    /// Kind of the storage's failure; `None` if it did not fail.
+    pub fn kind(&self) -> Option<FailureKind> {
         match self {
-            RemoteError::Storage { trouble, .. } => Some(*trouble),
-            RemoteError::Paused { .. } => Some(Trouble::Unreachable),
+            RemoteError::Storage { kind, .. } => Some(*kind),
+            RemoteError::Paused { .. } => Some(FailureKind::Unreachable),
             RemoteError::LinkOut { .. } | RemoteError::Stopped | RemoteError::Cache(_) => None,
         }
     }
@@ -71,31 +71,31 @@ impl RemoteError {
 /// Failure of a storage, before it has an address.
 #[derive(Debug)]
 pub(crate) struct StorageError {
-    pub(crate) trouble: Trouble,
+    pub(crate) kind: FailureKind,
     /// The rest of a sentence about the remote cache.
     pub(crate) what: String,
 }
 
 impl StorageError {
-    pub(crate) fn new(trouble: Trouble, what: impl Into<String>) -> StorageError {
-        StorageError { trouble, what: what.into() }
+    pub(crate) fn new(kind: FailureKind, what: impl Into<String>) -> StorageError {
+        StorageError { kind, what: what.into() }
     }
 
     /// Failure of the operating system.
     pub(crate) fn io(error: &std::io::Error) -> StorageError {
         use std::io::ErrorKind as Kind;
-        let trouble = match error.kind() {
-            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Trouble::Denied,
-            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Trouble::Full,
+        let kind = match error.kind() {
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => FailureKind::Denied,
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => FailureKind::Full,
             Kind::TimedOut | Kind::BrokenPipe | Kind::StaleNetworkFileHandle | Kind::UnexpectedEof => {
-                Trouble::Unreachable
+                FailureKind::Unreachable
             }
-            _ => Trouble::Other,
+            _ => FailureKind::Other,
         };
-        StorageError::new(trouble, format!("failed: {error}."))
+        StorageError::new(kind, format!("failed: {error}."))
     }
 
     pub(crate) fn at(self, address: &str) -> RemoteError {
-        RemoteError::Storage { trouble: self.trouble, address: address.to_owned(), what: self.what }
+        RemoteError::Storage { kind: self.kind, address: address.to_owned(), what: self.what }
     }
 }

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, StoredResult, Tree};
 
 use crate::action::{Place, RemoteResult};
-use crate::error::{RemoteError, StorageError, Trouble};
+use crate::error::{FailureKind, RemoteError, StorageError};
 use crate::folder_index::{self, FolderIndex};
 use crate::pack::{self, Content, Request};
 use crate::parallel::{BODIES, REQUESTS, try_for_each, try_map};
@@ -60,7 +60,7 @@ impl Remote {
                     let key = folder_index::key(&artifact.digest);
                     self.note(
                         &key,
-                        StorageError::new(Trouble::Damaged, format!("holds something that is no folder: `{key}`.")),
+                        StorageError::new(FailureKind::Damaged, format!("holds something that is no folder: `{key}`.")),
                     )
                 }
                 other => other.into(),
@@ -104,7 +104,7 @@ impl Remote {
                 let what = "what was just fetched into it was changed".to_owned();
                 Ok(Err(CacheError::Damaged { path, what }.into()))
             }
-            Err(error @ RemoteError::Storage { trouble: Trouble::Damaged, .. }) => Ok(Err(error)),
+            Err(error @ RemoteError::Storage { kind: FailureKind::Damaged, .. }) => Ok(Err(error)),
             Err(error) => Err(error),
         })
     }
@@ -230,8 +230,8 @@ impl Remote {
     /// Notes that a key's content is damaged, if that is the error.
     fn noted(&self, key: &str, error: RemoteError) -> RemoteError {
         match error {
-            RemoteError::Storage { trouble: Trouble::Damaged, what, .. } => {
-                self.note(key, StorageError::new(Trouble::Damaged, what))
+            RemoteError::Storage { kind: FailureKind::Damaged, what, .. } => {
+                self.note(key, StorageError::new(FailureKind::Damaged, what))
             }
             other => other,
         }
@@ -242,7 +242,7 @@ impl Remote {
         match error {
             CacheError::Damaged { .. } => {
                 let what = format!("holds a damaged file: `{key}`. Its bytes are not used.");
-                self.note(key, StorageError::new(Trouble::Damaged, what))
+                self.note(key, StorageError::new(FailureKind::Damaged, what))
             }
             other => other.into(),
         }

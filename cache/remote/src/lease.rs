@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use athanor_cache::Digest;
 
-use crate::error::{RemoteError, StorageError, Trouble};
+use crate::error::{FailureKind, RemoteError, StorageError};
 use crate::remote::Remote;
 use crate::storage::{Occupied, Stat};
 use crate::transfer::Transfer;
@@ -187,7 +187,7 @@ impl Remote {
 }
 
 fn busy(remote: &Remote, what: &str) -> RemoteError {
-    StorageError::new(Trouble::Busy, format!("{what}. Try again later.")).at(&remote.address)
+    StorageError::new(FailureKind::Busy, format!("{what}. Try again later.")).at(&remote.address)
 }
 
 /// A name that no other process has, here or on another machine.

@@ -69,7 +69,7 @@ mod unfinished;
 pub use action::RemoteResult;
 pub use address::{Address, SCHEMES};
 pub use collection::{CollectRequest, CollectionPlan, UnneededResult};
-pub use error::{RemoteError, Trouble};
+pub use error::{FailureKind, RemoteError};
 pub use options::{Programs, RemoteOptions};
 pub use push::{PushOptions, PushReport};
 pub use remote::Remote;

@@ -6,7 +6,7 @@ use std::fs::File;
 use athanor_cache::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Presence};
 
 use crate::action::{self, Place, RemoteResult};
-use crate::error::{RemoteError, Trouble};
+use crate::error::{FailureKind, RemoteError};
 use crate::folder_index::{self, FolderIndex, PackOfFolder};
 use crate::lease::Lease;
 use crate::pack::{self, Content, LARGE};
@@ -71,7 +71,7 @@ impl Remote {
             progress.check()?;
             match self.find(&record.fingerprint) {
                 // What nobody can believe is replaced.
-                Err(RemoteError::Storage { trouble: Trouble::Damaged, .. }) => Ok(Err(())),
+                Err(RemoteError::Storage { kind: FailureKind::Damaged, .. }) => Ok(Err(())),
                 other => other.map(Ok),
             }
         })?;

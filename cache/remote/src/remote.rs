@@ -9,7 +9,7 @@ use athanor_cache::Digest;
 use crate::action::{self, RemoteResult};
 use crate::breaker::Breaker;
 use crate::document::{seal, unseal};
-use crate::error::{RemoteError, StorageError, Trouble};
+use crate::error::{FailureKind, RemoteError, StorageError};
 use crate::options::RemoteOptions;
 use crate::parallel::{REQUESTS, try_map};
 use crate::storage::{self, Occupied, Storage, Stored};
@@ -93,7 +93,7 @@ impl Remote {
                         "has version {}, which this program does not know: upgrade it, or use another one.",
                         mark.version
                     );
-                    return Err(StorageError::new(Trouble::Other, what).at(&self.address));
+                    return Err(StorageError::new(FailureKind::Other, what).at(&self.address));
                 }
                 true
             }
@@ -134,7 +134,7 @@ impl Remote {
         }
         act(&*self.storage).map_err(|error| {
             // What is damaged was served in good order.
-            if error.trouble != Trouble::Damaged {
+            if error.kind != FailureKind::Damaged {
                 self.breaker.failed(Instant::now());
             }
             error.at(&self.address)
@@ -150,7 +150,7 @@ impl Remote {
     /// The error of content that should be there and is not.
     pub(crate) fn note_missing(&self, key: &str) -> RemoteError {
         let what = format!("does not hold what it promises: `{key}` is missing.");
-        self.note(key, StorageError::new(Trouble::Damaged, what))
+        self.note(key, StorageError::new(FailureKind::Damaged, what))
     }
 
     /// Whether a key's content was found to be damaged or missing.
@@ -169,7 +169,7 @@ impl Remote {
     }
 
     pub(crate) fn unwritable(&self, error: &serde_json::Error) -> RemoteError {
-        StorageError::new(Trouble::Other, format!("cannot be given this: {error}.")).at(&self.address)
+        StorageError::new(FailureKind::Other, format!("cannot be given this: {error}.")).at(&self.address)
     }
 }
 

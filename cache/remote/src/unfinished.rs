@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use athanor_cache::{Cache, CacheError, Digest, MovedFile, MovedState, PlacedState};
 
 use crate::document::{seal, unseal};
-use crate::error::{RemoteError, StorageError, Trouble};
+use crate::error::{FailureKind, RemoteError, StorageError};
 use crate::lease::Lease;
 use crate::pack::object_key;
 use crate::remote::Remote;
@@ -179,7 +179,7 @@ impl Remote {
         cache.place_resume_state(fingerprint, state).map_err(|error| match error {
             CacheError::Damaged { .. } => {
                 let what = format!("holds a damaged state: `{key}`. Its bytes are not used.");
-                self.note(&key, StorageError::new(Trouble::Damaged, what))
+                self.note(&key, StorageError::new(FailureKind::Damaged, what))
             }
             other => other.into(),
         })

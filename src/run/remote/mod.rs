@@ -7,7 +7,7 @@ mod collection;
 mod promises;
 mod pusher;
 mod remote_use;
-mod trouble;
+mod reported;
 mod workers;
 
 pub use remote_use::{RemoteConfig, RemoteUse};

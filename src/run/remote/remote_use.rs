@@ -14,16 +14,16 @@ use crate::run::state::outputs::Outputs;
 
 use super::promises::Promises;
 use super::pusher::{Pusher, Pushes};
-use super::trouble::Told;
+use super::reported::Reported;
 use super::workers::Workers;
 
 /// Questions under way at once.
 const QUESTIONS: usize = 16;
 /// Fetches under way at once; each has several requests.
 const FETCHES: usize = 3;
-/// Consequence of trouble while results are looked for.
+/// Consequence of a failure while results are looked for.
 const MADE_HERE: &str = "What it has is made here.";
-/// Consequence of trouble while results are pushed.
+/// Consequence of a failure while results are pushed.
 const NOT_PUSHED: &str = "Results are here, and not all are there: `athanor cache push` puts them there.";
 
 /// Configuration of a remote cache.
@@ -69,7 +69,7 @@ pub struct RemoteUse {
     fetching: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
     pusher: Pusher,
     fetched: Arc<Transfer>,
-    told: Arc<Told>,
+    reported: Arc<Reported>,
     notify: Notify,
 }
 
@@ -86,7 +86,7 @@ impl RemoteUse {
             fetching: Mutex::default(),
             pusher: Pusher::new(),
             fetched: Arc::default(),
-            told: Arc::default(),
+            reported: Arc::default(),
             notify,
         }
     }
@@ -104,7 +104,7 @@ impl RemoteUse {
     }
 
     fn tell(&self, error: &RemoteError, consequence: &str) {
-        self.told.line(error, consequence).into_iter().for_each(|line| (self.notify)(line));
+        self.reported.line(error, consequence).into_iter().for_each(|line| (self.notify)(line));
     }
 
     /// Asks for the result of a fingerprint; `answered` gets its outputs if there is one, on another thread. Anything that goes wrong
@@ -206,9 +206,9 @@ impl RemoteUse {
             return;
         }
         let Some(remote) = self.remote() else { return };
-        let (told, notify) = (Arc::clone(&self.told), Arc::clone(&self.notify));
+        let (reported, notify) = (Arc::clone(&self.reported), Arc::clone(&self.notify));
         let on_trouble: Arc<dyn Fn(&RemoteError) + Send + Sync> =
-            Arc::new(move |error| told.line(error, NOT_PUSHED).into_iter().for_each(|line| notify(line)));
+            Arc::new(move |error| reported.line(error, NOT_PUSHED).into_iter().for_each(|line| notify(line)));
         let options = PushOptions { logs: self.config.push_logs, again: false };
         self.pusher.push(record.clone(), &self.cache, remote, options, &on_trouble);
     }

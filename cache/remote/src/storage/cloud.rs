@@ -27,7 +27,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Body, Listed, Occupied, Stat, Storage, Stored, too_large, wrong_length};
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ impl Cloud {
     /// Opens a bucket; `variables` are those of the user's environment that say who asks, and where.
     pub(crate) fn open(scheme: &str, bucket: &str, prefix: &str, variables: &[(String, String)]) -> Stored<Cloud> {
         let failed =
-            |error: &dyn std::fmt::Display| StorageError::new(Trouble::Other, format!("cannot be used: {error}."));
+            |error: &dyn std::fmt::Display| StorageError::new(FailureKind::Other, format!("cannot be used: {error}."));
         let connector = Connector { extra: extra_roots(variables)? };
         let retry = RetryConfig {
             backoff: BackoffConfig {
@@ -154,13 +154,13 @@ impl Cloud {
 
     /// Waits for a request; beyond `limit` it counts as failed.
     fn wait<T>(&self, limit: Duration, request: impl Future<Output = Stored<T>>) -> Stored<T> {
-        let Some(runtime) = &self.runtime else { return Err(StorageError::new(Trouble::Other, "is closed.")) };
+        let Some(runtime) = &self.runtime else { return Err(StorageError::new(FailureKind::Other, "is closed.")) };
         let timed = async { tokio::time::timeout(limit, request).await };
         runtime.block_on(timed).unwrap_or_else(|_| Err(self.late()))
     }
 
     fn late(&self) -> StorageError {
-        StorageError::new(Trouble::Unreachable, format!("does not answer in time.{}", self.advice))
+        StorageError::new(FailureKind::Unreachable, format!("does not answer in time.{}", self.advice))
     }
 
     fn refused(&self, error: &Error) -> StorageError {
@@ -174,17 +174,17 @@ impl Cloud {
             source = inner.source();
         }
         let says = |pieces: &[&str]| pieces.iter().any(|piece| text.contains(piece));
-        let trouble = match error {
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Trouble::Denied,
-            _ if says(&["503 ", "429 ", "SlowDown", "TooManyRequests"]) => Trouble::Busy,
-            _ if says(&["507 ", "QuotaExceeded", "InsufficientStorage"]) => Trouble::Full,
+        let kind = match error {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => FailureKind::Denied,
+            _ if says(&["503 ", "429 ", "SlowDown", "TooManyRequests"]) => FailureKind::Busy,
+            _ if says(&["507 ", "QuotaExceeded", "InsufficientStorage"]) => FailureKind::Full,
             _ if says(&["error sending request", "HTTP error", "timed out", "connect", "500 ", "502 ", "504 "]) => {
-                Trouble::Unreachable
+                FailureKind::Unreachable
             }
-            _ => Trouble::Other,
+            _ => FailureKind::Other,
         };
         let text: String = text.chars().take(400).collect();
-        StorageError::new(trouble, format!("failed: {}.{}", text.trim_end_matches(['.', ' ', '\n']), self.advice))
+        StorageError::new(kind, format!("failed: {}.{}", text.trim_end_matches(['.', ' ', '\n']), self.advice))
     }
 
     /// A request for a body, or `None` if there is nothing.
@@ -367,7 +367,7 @@ fn extra_roots(variables: &[(String, String)]) -> Stored<Vec<CertificateDer<'sta
     let Some((name, file)) = named("AWS_CA_BUNDLE").or_else(|| named("SSL_CERT_FILE")) else { return Ok(Vec::new()) };
     let failed = |error: &dyn std::fmt::Display| {
         let what = format!("cannot be used: `{name}` names `{file}`, which cannot be read: {error}.");
-        StorageError::new(Trouble::Other, what)
+        StorageError::new(FailureKind::Other, what)
     };
     let certificates = CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))?;
     certificates.collect::<Result<_, _>>().map_err(|error| failed(&error))

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::{Body, Listed, Occupied, Stat, Storage, Stored, too_large};
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 
 /// Folder of files that are being written.
 const UNFINISHED: &str = "tmp";
@@ -38,7 +38,7 @@ impl Folder {
     fn path(&self, key: &str) -> Stored<PathBuf> {
         let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
         if key.is_empty() || key.contains('\0') || !Path::new(key).components().all(is_plain) {
-            return Err(StorageError::new(Trouble::Other, format!("has no place for the key {key:?}.")));
+            return Err(StorageError::new(FailureKind::Other, format!("has no place for the key {key:?}.")));
         }
         Ok(self.root.join(key))
     }
@@ -49,10 +49,10 @@ impl Folder {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == ErrorKind::NotFound => match fs::metadata(&self.root) {
                 Ok(root) if root.is_dir() => Ok(None),
-                Ok(_) => Err(StorageError::new(Trouble::Other, "is no folder.")),
+                Ok(_) => Err(StorageError::new(FailureKind::Other, "is no folder.")),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let what = "is not there. Is it mounted? If it is to be a new one, make the folder.";
-                    Err(StorageError::new(Trouble::Unreachable, what))
+                    Err(StorageError::new(FailureKind::Unreachable, what))
                 }
                 Err(error) => Err(StorageError::io(&error)),
             },
@@ -194,8 +194,8 @@ mod tests {
         assert!(there.get("actions/x", 10).unwrap().is_none());
         assert!(there.size("actions/x").unwrap().is_none());
         let gone = Folder::new(folder.path().join("gone"));
-        assert_eq!(gone.get("actions/x", 10).unwrap_err().trouble, Trouble::Unreachable);
-        assert_eq!(gone.put("actions/x", vec![1], Occupied::Keep).unwrap_err().trouble, Trouble::Unreachable);
+        assert_eq!(gone.get("actions/x", 10).unwrap_err().kind, FailureKind::Unreachable);
+        assert_eq!(gone.put("actions/x", vec![1], Occupied::Keep).unwrap_err().kind, FailureKind::Unreachable);
         assert!(!folder.path().join("gone").exists());
     }
 
@@ -215,8 +215,8 @@ mod tests {
         assert!(storage.remove("a/one", listed[0].1.put).unwrap() && storage.remove("a/one", 0).unwrap());
         assert_eq!(storage.list("a").unwrap().len(), 1);
         let gone = Folder::new(folder.path().join("gone"));
-        assert_eq!(gone.list("a").unwrap_err().trouble, Trouble::Unreachable);
-        assert_eq!(gone.remove("a/one", 0).unwrap_err().trouble, Trouble::Unreachable);
+        assert_eq!(gone.list("a").unwrap_err().kind, FailureKind::Unreachable);
+        assert_eq!(gone.remove("a/one", 0).unwrap_err().kind, FailureKind::Unreachable);
     }
 
     #[test]
@@ -228,8 +228,8 @@ mod tests {
         assert_eq!(storage.get("a/b", 3).unwrap().unwrap(), b"one");
         assert!(storage.put("a/b", b"three".to_vec(), Occupied::Replace).unwrap());
         assert_eq!(storage.get_range("a/b", 1..4).unwrap().unwrap(), b"hre");
-        assert_eq!(storage.get_range("a/b", 1..6).unwrap_err().trouble, Trouble::Damaged);
-        assert_eq!(storage.get("a/b", 4).unwrap_err().trouble, Trouble::Damaged);
+        assert_eq!(storage.get_range("a/b", 1..6).unwrap_err().kind, FailureKind::Damaged);
+        assert_eq!(storage.get("a/b", 4).unwrap_err().kind, FailureKind::Damaged);
         assert_eq!(fs::read_dir(folder.path().join(UNFINISHED)).unwrap().count(), 0);
         for key in ["../x", "/x", "", "a/../../x", "."] {
             assert!(storage.put(key, vec![1], Occupied::Replace).is_err(), "{key}");

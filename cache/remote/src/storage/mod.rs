@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use athanor_cache::Digest;
 
 use crate::address::Address;
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 use crate::options::RemoteOptions;
 use crate::transfer::Transfer;
 
@@ -90,14 +90,14 @@ impl<'f> Body<'f> {
         if self.at == self.bytes {
             return Ok(None);
         }
-        self.progress.check().map_err(|_| StorageError::new(Trouble::Other, "was not asked further."))?;
+        self.progress.check().map_err(|_| StorageError::new(FailureKind::Other, "was not asked further."))?;
         let mut part = vec![0; usize::try_from(PART.min(self.bytes - self.at)).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut part, self.at).map_err(|error| StorageError::io(&error))?;
         self.hasher.update_rayon(&part);
         self.at += part.len() as u64;
         if self.at == self.bytes && self.hasher.finalize().as_bytes() != self.digest.bytes() {
             let what = "was not given a file that is damaged here: run `athanor cache verify`.";
-            return Err(StorageError::new(Trouble::Damaged, what));
+            return Err(StorageError::new(FailureKind::Damaged, what));
         }
         Ok(Some(part))
     }
@@ -110,12 +110,12 @@ impl<'f> Body<'f> {
 
 /// A body of another length than it should have.
 pub(crate) fn wrong_length(key: &str) -> StorageError {
-    StorageError::new(Trouble::Damaged, format!("holds a file of another length than it should have: `{key}`."))
+    StorageError::new(FailureKind::Damaged, format!("holds a file of another length than it should have: `{key}`."))
 }
 
 /// A body that is larger than anything that is expected there.
 fn too_large(key: &str) -> StorageError {
-    StorageError::new(Trouble::Damaged, format!("holds a file that is far too large: `{key}`."))
+    StorageError::new(FailureKind::Damaged, format!("holds a file that is far too large: `{key}`."))
 }
 
 /// Opens the storage at an address. Nothing is asked yet.
@@ -134,7 +134,7 @@ pub(crate) fn open(options: &RemoteOptions) -> Stored<Box<dyn Storage>> {
             let what = format!(
                 "cannot be used, since this program was built without `{scheme}://`: build it with its default features."
             );
-            Err(StorageError::new(Trouble::Other, what))
+            Err(StorageError::new(FailureKind::Other, what))
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Occupied;
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 
 /// Version of the protocol.
 pub(crate) const VERSION: u32 = 1;
@@ -61,22 +61,28 @@ pub(crate) enum Answer {
     /// It was done; whether the content was stored, or is gone.
     Done { stored: bool },
     /// It failed.
-    Failed { trouble: String, what: String },
+    Failed {
+        // The name that earlier versions know.
+        #[serde(rename = "trouble")]
+        kind: String,
+        what: String,
+    },
 }
 
 impl Answer {
     pub(crate) fn failed(error: &StorageError) -> Answer {
-        Answer::Failed { trouble: format!("{:?}", error.trouble), what: error.what.clone() }
+        Answer::Failed { kind: format!("{:?}", error.kind), what: error.what.clone() }
     }
 
     /// The error that an answer stands for where another one was expected.
     pub(crate) fn into_error(self) -> StorageError {
-        let Answer::Failed { trouble, what } = self else {
-            return StorageError::new(Trouble::Other, "answered something else than was asked.");
+        let Answer::Failed { kind, what } = self else {
+            return StorageError::new(FailureKind::Other, "answered something else than was asked.");
         };
-        let all = [Trouble::Unreachable, Trouble::Denied, Trouble::Busy, Trouble::Full, Trouble::Damaged];
-        let trouble = all.into_iter().find(|known| format!("{known:?}") == trouble).unwrap_or(Trouble::Other);
-        StorageError::new(trouble, what)
+        let all =
+            [FailureKind::Unreachable, FailureKind::Denied, FailureKind::Busy, FailureKind::Full, FailureKind::Damaged];
+        let kind = all.into_iter().find(|known| format!("{known:?}") == kind).unwrap_or(FailureKind::Other);
+        StorageError::new(kind, what)
     }
 }
 

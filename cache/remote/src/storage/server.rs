@@ -8,7 +8,7 @@ use athanor_cache::Digest;
 use super::folder::Folder;
 use super::protocol::{Answer, Question, VERSION, read, read_content, write};
 use super::{Body, PART, Stat, Storage, Stored};
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 use crate::transfer::Transfer;
 
 /// Largest content of one message; a client asks for parts.
@@ -97,11 +97,11 @@ fn receive(
 
 fn too_many(area: &str) -> StorageError {
     StorageError::new(
-        Trouble::Other,
+        FailureKind::Other,
         format!("has more keys in `{area}` than can be listed through ssh: collect there."),
     )
 }
 
 fn misused() -> StorageError {
-    StorageError::new(Trouble::Other, "was asked something that makes no sense.")
+    StorageError::new(FailureKind::Other, "was asked something that makes no sense.")
 }

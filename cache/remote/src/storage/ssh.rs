@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::protocol::{Answer, Question, VERSION, read, read_content, write};
 use super::{Body, Listed, Occupied, PART, Stat, Storage, Stored};
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 use crate::options::{Programs, RemoteOptions};
 
 /// Connections at once.
@@ -132,13 +132,13 @@ impl Ssh {
         let spawned = (self.programs.spawn)(&mut command);
         let mut child = spawned.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
-                StorageError::new(Trouble::Other, "cannot be reached without `ssh`: install it.")
+                StorageError::new(FailureKind::Other, "cannot be reached without `ssh`: install it.")
             }
             _ => StorageError::io(&error),
         })?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             (self.programs.ended)(child.id());
-            return Err(StorageError::new(Trouble::Other, "cannot be reached: ssh has no streams."));
+            return Err(StorageError::new(FailureKind::Other, "cannot be reached: ssh has no streams."));
         };
         let (from, ended) = (BufReader::with_capacity(1 << 16, Watched(from)), self.programs.ended);
         let mut connection = Connection { child, ended, to, from, collects: false };
@@ -151,7 +151,7 @@ impl Ssh {
                 let what = format!(
                     "speaks version {athanor_remote}, and this program version {VERSION}: upgrade the older one."
                 );
-                Err(StorageError::new(Trouble::Other, what))
+                Err(StorageError::new(FailureKind::Other, what))
             }
             Ok(_) => Err(self.no_greeting(connection, "ssh ended")),
             Err(error) => Err(self.no_greeting(connection, &error.to_string())),
@@ -165,9 +165,9 @@ impl Ssh {
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let why = lines.last().copied().unwrap_or(why);
         let is_denied = said.contains("Permission denied") || said.contains("Host key verification failed");
-        let trouble = if is_denied { Trouble::Denied } else { Trouble::Unreachable };
+        let kind = if is_denied { FailureKind::Denied } else { FailureKind::Unreachable };
         let help = format!("`ssh {} {} --version` has to work.", self.host, self.program);
-        StorageError::new(trouble, format!("cannot be reached: {why}. {help}"))
+        StorageError::new(kind, format!("cannot be reached: {why}. {help}"))
     }
 
     /// Uses a connection. One that failed is not used again.
@@ -189,7 +189,7 @@ impl Ssh {
                 } else {
                     error.to_string()
                 };
-                Err(StorageError::new(Trouble::Unreachable, format!("broke off: {why}.")))
+                Err(StorageError::new(FailureKind::Unreachable, format!("broke off: {why}.")))
             }
         }
     }
@@ -230,7 +230,7 @@ impl Ssh {
             true => exchange(connection, question, &[]).map(Ok),
             false => {
                 let what = format!("cannot do that: `{}` there is older than this one. Upgrade it.", self.program);
-                Ok(Err(StorageError::new(Trouble::Other, what)))
+                Ok(Err(StorageError::new(FailureKind::Other, what)))
             }
         })?
     }
@@ -275,7 +275,7 @@ impl Storage for Ssh {
     fn list(&self, area: &str) -> Stored<Vec<Listed>> {
         match self.ask_collector(&Question::List { area: area.to_owned() })? {
             (Answer::Content { .. }, content) => serde_json::from_slice(&content)
-                .map_err(|_| StorageError::new(Trouble::Damaged, "answered with a listing that is none.")),
+                .map_err(|_| StorageError::new(FailureKind::Damaged, "answered with a listing that is none.")),
             (other, _) => Err(other.into_error()),
         }
     }

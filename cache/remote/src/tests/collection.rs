@@ -97,12 +97,12 @@ fn wherever_a_collection_fails_all_that_is_left_is_whole() {
     for fail_at in 0.. {
         let copy = two.copy();
         let (remote, disturbance) = copy.disturbed();
-        disturbance.fail_at(fail_at, Trouble::Unreachable);
+        disturbance.fail_at(fail_at, FailureKind::Unreachable);
         let outcome = collect(&remote, &keeping(&[all[0]]));
         let left = copy.whole(&all);
         assert!(left >= 1 && copy.remote().find(&all[0].fingerprint).unwrap().is_some(), "{fail_at}");
         match outcome {
-            Err(error) => assert_eq!(error.trouble(), Some(Trouble::Unreachable), "{fail_at}"),
+            Err(error) => assert_eq!(error.kind(), Some(FailureKind::Unreachable), "{fail_at}"),
             Ok(_) => {
                 assert!(left == 1 && fail_at > 20, "{fail_at}");
                 break;
@@ -163,7 +163,7 @@ fn pushes_and_collections_make_way_for_each_other() {
         age(&path, Duration::from_secs(old));
         path
     };
-    let busy = |error: RemoteError| assert_eq!(error.trouble(), Some(Trouble::Busy), "{error}");
+    let busy = |error: RemoteError| assert_eq!(error.kind(), Some(FailureKind::Busy), "{error}");
     // Somebody pushes: nothing is removed. Who was killed while pushing counts for nothing after a while.
     let push_lease = lease("push-other", 60);
     busy(collect(&two.remote(), &keeping(&[])).unwrap_err());

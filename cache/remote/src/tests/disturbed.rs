@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::error::{StorageError, Trouble};
+use crate::error::{FailureKind, StorageError};
 use crate::storage::{Body, Listed, Occupied, Stat, Storage, Stored};
 
 /// Fault of a storage.
@@ -13,15 +13,15 @@ pub(crate) struct Disturbance {
     pub(crate) gets: AtomicUsize,
     pub(crate) puts: AtomicUsize,
     /// Number of the operation that fails, and how.
-    at: Mutex<Option<(usize, Trouble)>>,
+    at: Mutex<Option<(usize, FailureKind)>>,
     /// Beginning of keys for which operations fail, and whether only those that write do.
     on: Mutex<Option<(String, bool)>>,
     operations: AtomicUsize,
 }
 
 impl Disturbance {
-    pub(crate) fn fail_at(&self, operation: usize, trouble: Trouble) {
-        *self.at.lock().unwrap() = Some((operation, trouble));
+    pub(crate) fn fail_at(&self, operation: usize, kind: FailureKind) {
+        *self.at.lock().unwrap() = Some((operation, kind));
     }
 
     pub(crate) fn fail_on(&self, start: &str, only_puts: bool) {
@@ -32,12 +32,12 @@ impl Disturbance {
         let number = self.operations.fetch_add(1, Ordering::SeqCst);
         (if is_put { &self.puts } else { &self.gets }).fetch_add(1, Ordering::SeqCst);
         match &*self.at.lock().unwrap() {
-            Some((at, trouble)) if *at == number => return Err(StorageError::new(*trouble, "failed.")),
+            Some((at, kind)) if *at == number => return Err(StorageError::new(*kind, "failed.")),
             _ => {}
         }
         match &*self.on.lock().unwrap() {
             Some((start, only_puts)) if key.starts_with(start) && (is_put || !only_puts) => {
-                Err(StorageError::new(Trouble::Unreachable, "failed."))
+                Err(StorageError::new(FailureKind::Unreachable, "failed."))
             }
             _ => Ok(()),
         }

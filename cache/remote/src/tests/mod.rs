@@ -14,7 +14,7 @@ use athanor_cache::{ActionRecord, Artifact, Cache, Digest, Lookup, OutputRecord,
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
-use crate::{Programs, PushOptions, Remote, RemoteError, RemoteOptions, TeamKey, Transfer, Trouble};
+use crate::{FailureKind, Programs, PushOptions, Remote, RemoteError, RemoteOptions, TeamKey, Transfer};
 use disturbed::{Disturbance, Disturbed, Nowhere};
 
 const OPTIONS: PushOptions = PushOptions { logs: true, again: false };
@@ -255,12 +255,12 @@ fn what_lies_is_not_believed() {
     // A record in another one's place.
     fs::remove_file(path(&other)).unwrap();
     fs::copy(path(&one), path(&other)).unwrap();
-    assert_eq!(two.remote().find(&other.fingerprint).unwrap_err().trouble(), Some(Trouble::Damaged));
+    assert_eq!(two.remote().find(&other.fingerprint).unwrap_err().kind(), Some(FailureKind::Damaged));
     // A folder in another one's place.
     let index = |record: &ActionRecord| two.team().join("folders").join(record.outputs[0].artifact.digest.to_string());
     fs::remove_file(index(&one)).unwrap();
     fs::copy(index(&other), index(&one)).unwrap();
-    assert_eq!(pull(&two.remote(), &two.there, &one).unwrap_err().trouble(), Some(Trouble::Damaged));
+    assert_eq!(pull(&two.remote(), &two.there, &one).unwrap_err().kind(), Some(FailureKind::Damaged));
     assert!(!is_hit(&two.there, &one));
     // A layout of later times.
     fs::remove_file(two.team().join("athanor-remote")).unwrap();
@@ -290,7 +290,7 @@ fn every_file_that_is_damaged_or_missing_is_told_and_never_used() {
             let is_absent = wrong.is_none() && (key == "athanor-remote" || key.starts_with("actions/"));
             match outcome {
                 Ok(found) => assert!(!found && is_absent, "{key} {wrong:?}"),
-                Err(error) => assert!(error.trouble() == Some(Trouble::Damaged) && !is_absent, "{key}: {error}"),
+                Err(error) => assert!(error.kind() == Some(FailureKind::Damaged) && !is_absent, "{key}: {error}"),
             }
             assert!(there.lookup(&made.fingerprint).unwrap() == Lookup::Miss, "{key}");
             assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty(), "{key}");
@@ -311,11 +311,12 @@ fn every_file_that_is_damaged_or_missing_is_told_and_never_used() {
 fn every_failure_of_a_storage_is_an_error_and_nothing_is_left_half() {
     let two = Two::new();
     let made = result(&two.here, "a");
-    let troubles = [Trouble::Unreachable, Trouble::Denied, Trouble::Busy, Trouble::Full, Trouble::Other];
-    for (round, trouble) in troubles.into_iter().enumerate() {
+    let kinds =
+        [FailureKind::Unreachable, FailureKind::Denied, FailureKind::Busy, FailureKind::Full, FailureKind::Other];
+    for (round, kind) in kinds.into_iter().enumerate() {
         for fail_at in 0.. {
             let (remote, disturbance) = two.disturbed();
-            disturbance.fail_at(fail_at, trouble);
+            disturbance.fail_at(fail_at, kind);
             let outcome = push(&remote, &two.here, &[&made]);
             let is_there = two.remote().find(&made.fingerprint).unwrap().is_some();
             match outcome {
@@ -323,19 +324,19 @@ fn every_failure_of_a_storage_is_an_error_and_nothing_is_left_half() {
                     assert!(is_there && fail_at > 0);
                     break;
                 }
-                Err(error) => assert!(error.trouble() == Some(trouble) && !is_there, "{fail_at}: {error}"),
+                Err(error) => assert!(error.kind() == Some(kind) && !is_there, "{fail_at}: {error}"),
             }
         }
         for fail_at in 0.. {
             let there = Cache::open(&two.folder.path().join(format!("there{round}.{fail_at}"))).unwrap();
             let (remote, disturbance) = two.disturbed();
-            disturbance.fail_at(fail_at, trouble);
+            disturbance.fail_at(fail_at, kind);
             match pull(&remote, &there, &made) {
                 Ok(found) => {
                     assert!(found && is_hit(&there, &made) && fail_at > 0);
                     break;
                 }
-                Err(error) => assert!(error.trouble() == Some(trouble), "{fail_at}: {error}"),
+                Err(error) => assert!(error.kind() == Some(kind), "{fail_at}: {error}"),
             }
             assert_eq!(there.lookup(&made.fingerprint).unwrap(), Lookup::Miss);
             // What has arrived is right, and another try gets the rest.

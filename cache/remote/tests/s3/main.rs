@@ -12,7 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use athanor_cache::{ActionRecord, Cache, Digest, Lookup, OutputRecord};
-use athanor_remote::{CollectRequest, Programs, PushOptions, Remote, RemoteError, RemoteOptions, Transfer, Trouble};
+use athanor_remote::{
+    CollectRequest, FailureKind, Programs, PushOptions, Remote, RemoteError, RemoteOptions, Transfer,
+};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
@@ -184,20 +186,20 @@ fn every_fault_in(area: &str) {
     let made = result(&here);
     push(&remote(&server.address), &here, &made).unwrap();
     let faults = [
-        (Fault::Status(403), Trouble::Denied),
-        (Fault::Status(429), Trouble::Busy),
-        (Fault::Status(500), Trouble::Unreachable),
-        (Fault::Status(503), Trouble::Busy),
-        (Fault::Status(507), Trouble::Full),
-        (Fault::Cut, Trouble::Unreachable),
-        (Fault::Wrong, Trouble::Damaged),
-        (Fault::Closed, Trouble::Unreachable),
+        (Fault::Status(403), FailureKind::Denied),
+        (Fault::Status(429), FailureKind::Busy),
+        (Fault::Status(500), FailureKind::Unreachable),
+        (Fault::Status(503), FailureKind::Busy),
+        (Fault::Status(507), FailureKind::Full),
+        (Fault::Cut, FailureKind::Unreachable),
+        (Fault::Wrong, FailureKind::Damaged),
+        (Fault::Closed, FailureKind::Unreachable),
     ];
-    for (fault, trouble) in faults {
+    for (fault, kind) in faults {
         let (_there, there) = cache();
         server.fail(area, fault);
         let error = pull(&remote(&server.address), &there, &made).unwrap_err();
-        assert_eq!(error.trouble(), Some(trouble), "{area} {fault:?}: {error}");
+        assert_eq!(error.kind(), Some(kind), "{area} {fault:?}: {error}");
         assert_eq!(there.lookup(&made.fingerprint).unwrap(), Lookup::Miss);
         assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
         server.mend();
@@ -207,7 +209,7 @@ fn every_fault_in(area: &str) {
     let missing = pull(&remote(&server.address), &there, &made);
     match area {
         "athanor-remote" | "actions/" => assert!(!missing.unwrap(), "{area}"),
-        _ => assert_eq!(missing.unwrap_err().trouble(), Some(Trouble::Damaged), "{area}"),
+        _ => assert_eq!(missing.unwrap_err().kind(), Some(FailureKind::Damaged), "{area}"),
     }
     server.mend();
     assert!(pull(&remote(&server.address), &there, &made).unwrap());
@@ -246,7 +248,7 @@ fn a_server_that_never_answers_is_given_up() {
     // Nobody listens there.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = self::remote(&format!("http://{nobody}")).find(&Digest::of(b"work")).unwrap_err();
-    assert_eq!(error.trouble(), Some(Trouble::Unreachable), "{error}");
+    assert_eq!(error.kind(), Some(FailureKind::Unreachable), "{error}");
 }
 
 /// A running server of moto.
