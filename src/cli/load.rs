@@ -88,7 +88,7 @@ fn compiled(
     let closed = [&settings.cache.value, &settings.results.value].map(|folder| project.join(folder)).into();
     let (shown, file) = (file.shown().to_owned(), file.file.clone());
     let look_up = LookUp { project, file, shown, closed, has_files };
-    Ok(CachedPlan::load(&source, &overrides, snapshots, &|lacks| look_up.look_up(lacks)))
+    Ok(CachedPlan::load(&source, &overrides, snapshots, &|names| look_up.look_up(names)))
 }
 
 /// The text at `path`, called `shown`.

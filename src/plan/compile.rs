@@ -22,7 +22,7 @@ use super::model::{Plan, Source, StageInfo};
 use super::prune;
 use super::results::results;
 use super::set;
-use super::surroundings::{Lacks, Surroundings};
+use super::surroundings::{SurroundingNames, Surroundings};
 use super::vars::{self, Argument, Layers};
 use super::wiring::Wiring;
 
@@ -45,13 +45,13 @@ pub struct Mistakes {
     /// Project files and folders that it reads, as far as known, so that these can be checked all the same.
     pub sources: Vec<Source>,
     /// Surroundings that were not handed in. With them there may be fewer mistakes, and other ones.
-    pub lacks: Lacks,
+    pub unresolved: SurroundingNames,
 }
 
 impl Mistakes {
     /// Mistakes that hide which files are read.
     fn alone(diagnostics: Diagnostics) -> Box<Mistakes> {
-        Box::new(Mistakes { diagnostics, sources: Vec::new(), lacks: Lacks::default() })
+        Box::new(Mistakes { diagnostics, sources: Vec::new(), unresolved: SurroundingNames::default() })
     }
 }
 
@@ -83,7 +83,7 @@ pub fn compile_in(
     }
     match compile_whole(source, &Overrides { set: rest, ..overrides.clone() }, surroundings, kinds) {
         Ok(whole) => Ok(prune::without_unneeded(plan, &whole)),
-        Err(mistakes) if !mistakes.lacks.is_empty() => Err(mistakes),
+        Err(mistakes) if !mistakes.unresolved.is_empty() => Err(mistakes),
         Err(_) => Ok(plan),
     }
 }
@@ -115,15 +115,15 @@ fn compile_whole(
     let engine = Engine::with_listings(&listings);
     let compilation = Compilation { document: &document, included: &files, texts: &texts, kinds, problems };
     let compiled = compilation.plan(&engine, overrides);
-    let lacks = Lacks { included: lacking, patterns: listings.lacking() };
+    let unresolved = SurroundingNames { included: lacking, patterns: listings.lacking() };
     match compiled {
         // A value that could be done without, as in `files(…) | default([])`, is lacking all the same.
-        Ok(plan) if !lacks.is_empty() => {
+        Ok(plan) if !unresolved.is_empty() => {
             let (diagnostics, sources) = (plan.diagnostics(), plan.sources);
-            Err(Box::new(Mistakes { diagnostics, sources, lacks }))
+            Err(Box::new(Mistakes { diagnostics, sources, unresolved }))
         }
         Ok(plan) => Ok(plan),
-        Err(mistakes) => Err(Box::new(Mistakes { lacks, ..*mistakes })),
+        Err(mistakes) => Err(Box::new(Mistakes { unresolved, ..*mistakes })),
     }
 }
 
@@ -171,7 +171,11 @@ impl<'c> Compilation<'c> {
         let sources = wiring.into_sources();
         // Numbers are indices into the list only if no instance was lost to a mistake.
         if !self.problems.is_empty() {
-            return Err(Box::new(Mistakes { diagnostics: self.problems, sources, lacks: Lacks::default() }));
+            return Err(Box::new(Mistakes {
+                diagnostics: self.problems,
+                sources,
+                unresolved: SurroundingNames::default(),
+            }));
         }
         let graph = graph(&instances);
         let mut found = Vec::new();
@@ -190,7 +194,9 @@ impl<'c> Compilation<'c> {
                 variable_files: overrides.vars.len(),
                 texts: Arc::clone(self.texts),
             }),
-            _ => Err(Box::new(Mistakes { diagnostics: self.problems, sources, lacks: Lacks::default() })),
+            _ => {
+                Err(Box::new(Mistakes { diagnostics: self.problems, sources, unresolved: SurroundingNames::default() }))
+            }
         }
     }
 

@@ -13,7 +13,6 @@ use crate::language::shape::{Literal, Named};
 use crate::language::variable::Listed;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
-use super::came;
 use super::cluster::ClusterTemplates;
 use super::container::ContainerTemplates;
 use super::evaluate::{Reported, evaluate};
@@ -23,6 +22,7 @@ use super::other_syntax;
 use super::outputs;
 use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
+use super::shown_values;
 
 /// Draft of a stage: everything that does not depend on other stages.
 pub(super) struct Draft<'d, 'e> {
@@ -293,7 +293,7 @@ fn parameters(
     };
     let before = problems.len();
     let checked = check.check(Some(&params), problems);
-    came::with_values(&mut problems[before..], &params, texts, scope);
+    shown_values::with_values(&mut problems[before..], &params, texts, scope);
     checked
 }
 

@@ -5,8 +5,8 @@ use crate::language::expression::Template;
 use crate::language::scope::Scope;
 use crate::language::shape::Typed;
 
-use super::came;
 use super::matrix::Point;
+use super::shown_values;
 
 /// A mistake that has been reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) fn evaluate<T: Typed>(
     let node = template.evaluate(scope, problems).ok_or(Reported)?;
     T::parse(&node.value).map(Some).map_err(|message| {
         let problem = Diagnostic::new(node.span, message);
-        problems.push(came::with_value(problem, &node.value, template, scope));
+        problems.push(shown_values::with_value(problem, &node.value, template, scope));
         Reported
     })
 }

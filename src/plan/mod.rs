@@ -3,7 +3,6 @@
 //! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
 mod access;
-mod came;
 mod cluster;
 mod command;
 mod compile;
@@ -32,6 +31,7 @@ mod results;
 mod select;
 mod set;
 mod shell;
+mod shown_values;
 mod surroundings;
 mod vars;
 mod wiring;
@@ -44,7 +44,7 @@ pub use model::{
     Resources, ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
-pub use surroundings::{Lacks, Surroundings};
+pub use surroundings::{SurroundingNames, Surroundings};
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::language::SourceText;
 
-/// Everything besides texts and overrides that a plan is compiled from. Compilation reads no file: it says what it
-/// [lacks](Lacks), and is repeated with that.
+/// Everything besides texts and overrides that a plan is compiled from. Compilation reads no file: it names what is
+/// [missing](SurroundingNames), and is repeated with that.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// Included files in the order in which they were asked for, by path below the pipeline file's folder; or the reason why
@@ -20,15 +20,15 @@ pub struct Surroundings {
 
 /// Names of surroundings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lacks {
+pub struct SurroundingNames {
     /// Files to include, by path below the pipeline file's folder.
     pub included: Vec<String>,
     /// Patterns of `files()`.
     pub patterns: Vec<String>,
 }
 
-impl Lacks {
-    /// Whether nothing is lacking.
+impl SurroundingNames {
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.included.is_empty() && self.patterns.is_empty()
     }
@@ -36,8 +36,11 @@ impl Lacks {
 
 impl Surroundings {
     /// Names of all that is here.
-    pub fn names(&self) -> Lacks {
-        Lacks { included: self.included.keys().cloned().collect(), patterns: self.listings.keys().cloned().collect() }
+    pub fn names(&self) -> SurroundingNames {
+        SurroundingNames {
+            included: self.included.keys().cloned().collect(),
+            patterns: self.listings.keys().cloned().collect(),
+        }
     }
 
     /// Adds what is in `more`.

@@ -32,7 +32,7 @@ pub struct Inputs<'a> {
 
 /// Reason why it is not known what an instance computes from.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Unresolved {
+pub enum SurroundingNames {
     /// An optional output of a producer is missing.
     #[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
     MissingOutput {
@@ -49,12 +49,12 @@ pub enum Unresolved {
     },
 }
 
-impl Unresolved {
+impl SurroundingNames {
     /// As it is said of what the input `port` reads.
-    fn at_input(self, port: &str) -> Unresolved {
+    fn at_input(self, port: &str) -> SurroundingNames {
         match self {
-            Unresolved::Unreadable { cause } => {
-                Unresolved::Unreadable { cause: format!("Its input `{port}`: {cause}") }
+            SurroundingNames::Unreadable { cause } => {
+                SurroundingNames::Unreadable { cause: format!("Its input `{port}`: {cause}") }
             }
             other => other,
         }
@@ -67,7 +67,7 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Digest, Unresolved> {
+    ) -> Result<Digest, SurroundingNames> {
         let instance = &self.plan.instances[id.index()];
         let named: Vec<String> = self.project_reads(id).map(ProjectRead::port).collect();
         let mut ports: Vec<Port<'_>> = Vec::with_capacity(instance.inputs.len() + named.len());
@@ -80,7 +80,7 @@ impl Inputs<'_> {
                     labels: input.labels.get(number).map_or(&[], Vec::as_slice),
                 })
             };
-            let artifacts = input.sources.iter().enumerate().map(seen).collect::<Result<_, Unresolved>>()?;
+            let artifacts = input.sources.iter().enumerate().map(seen).collect::<Result<_, SurroundingNames>>()?;
             ports.push(Port { name: &input.port, axes: input.axes.as_deref(), artifacts });
         }
         for (name, read) in named.iter().zip(self.project_reads(id)) {
@@ -95,7 +95,7 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Recipe, Unresolved> {
+    ) -> Result<Recipe, SurroundingNames> {
         let instance = &self.plan.instances[id.index()];
         let is_command = matches!(instance.work, Work::Command(_));
         let mut inputs = Vec::with_capacity(instance.inputs.len());
@@ -124,7 +124,7 @@ impl Inputs<'_> {
         input: &Input,
         source: InputSource,
         outcome: &impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<&'o Artifact, Unresolved> {
+    ) -> Result<&'o Artifact, SurroundingNames> {
         match source {
             InputSource::File(source) => {
                 let path = &self.plan.sources[source.index()].path;
@@ -135,14 +135,14 @@ impl Inputs<'_> {
                 let wanted = &producer.outputs[output].name;
                 let record = outcome(instance).iter().find(|record| record.name == *wanted);
                 let unwritten =
-                    || Unresolved::MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
+                    || SurroundingNames::MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
                 Ok(&record.ok_or_else(unwritten)?.artifact)
             }
         }
     }
 
-    fn content(&self, path: &str) -> Result<&Artifact, Unresolved> {
-        let unreadable = || Unresolved::Unreadable {
+    fn content(&self, path: &str) -> Result<&Artifact, SurroundingNames> {
+        let unreadable = || SurroundingNames::Unreadable {
             cause: self.contents.failure(path).map_or_else(|| format!("`{path}` was not read."), str::to_owned),
         };
         self.contents.get(path).ok_or_else(unreadable)

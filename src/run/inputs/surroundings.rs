@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::language::SourceText;
-use crate::plan::{Lacks, Surroundings};
+use crate::plan::{SurroundingNames, Surroundings};
 use crate::run::inputs::listing::list;
 
 /// Size limit of an included file, in bytes.
@@ -28,13 +28,13 @@ pub struct LookUp {
 
 impl LookUp {
     /// Looks up all that is lacking.
-    pub fn look_up(&self, lacks: &Lacks) -> Surroundings {
-        let included = lacks.included.iter().map(|path| (path.clone(), self.include(path)));
+    pub fn look_up(&self, unresolved: &SurroundingNames) -> Surroundings {
+        let included = unresolved.included.iter().map(|path| (path.clone(), self.include(path)));
         let listing = |pattern: &String| match self.has_files {
             true => list(pattern, &self.project, &self.closed),
             false => Ok(vec![pattern.clone()]),
         };
-        let listings = lacks.patterns.iter().map(|pattern| (pattern.clone(), listing(pattern)));
+        let listings = unresolved.patterns.iter().map(|pattern| (pattern.clone(), listing(pattern)));
         Surroundings { included: included.collect(), listings: listings.collect() }
     }
 

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::language::{Diagnostic, SourceText, listing};
 use crate::plan::{
-    CommandLine, Instance, Lacks, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Surroundings, Work,
-    compile_in, graph, source_texts,
+    CommandLine, Instance, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, SurroundingNames, Surroundings,
+    Work, compile_in, graph, source_texts,
 };
 use crate::run::program::PROGRAM;
 use crate::run::state::chunked;
@@ -44,7 +44,7 @@ pub struct CachedPlan {
     snapshots: SnapshotFiles,
     is_stored: bool,
     /// Key of the texts alone, and names of the surroundings, where there may be some.
-    surroundings: Option<(PlanKey, Lacks)>,
+    surroundings: Option<(PlanKey, SurroundingNames)>,
 }
 
 impl Deref for CachedPlan {
@@ -61,13 +61,13 @@ impl CachedPlan {
         source: &SourceText,
         overrides: &Overrides,
         snapshots: SnapshotFiles,
-        look_up: &dyn Fn(&Lacks) -> Surroundings,
+        look_up: &dyn Fn(&SurroundingNames) -> Surroundings,
     ) -> Result<CachedPlan, Box<Mistakes>> {
         let base = key(source, overrides, &build());
         let may_depend = may_depend(source, overrides);
         let names = match may_depend {
             true => snapshots.read(SURROUNDINGS, &base.0).and_then(|bytes| rmp_serde::from_slice(&bytes).ok()),
-            false => Some(Lacks::default()),
+            false => Some(SurroundingNames::default()),
         };
         if let Some(names) = names {
             let surroundings = look_up_if_any(&names, look_up);
@@ -114,7 +114,7 @@ fn may_depend(source: &SourceText, overrides: &Overrides) -> bool {
     texts.into_iter().any(|text| text.contains("include") || text.contains(listing::FUNCTION))
 }
 
-fn look_up_if_any(names: &Lacks, look_up: &dyn Fn(&Lacks) -> Surroundings) -> Surroundings {
+fn look_up_if_any(names: &SurroundingNames, look_up: &dyn Fn(&SurroundingNames) -> Surroundings) -> Surroundings {
     if names.is_empty() { Surroundings::default() } else { look_up(names) }
 }
 
@@ -122,15 +122,15 @@ fn look_up_if_any(names: &Lacks, look_up: &dyn Fn(&Lacks) -> Surroundings) -> Su
 fn compile_looking(
     source: &SourceText,
     overrides: &Overrides,
-    look_up: &dyn Fn(&Lacks) -> Surroundings,
+    look_up: &dyn Fn(&SurroundingNames) -> Surroundings,
 ) -> Result<(Plan, Surroundings), Box<Mistakes>> {
     let mut surroundings = Surroundings::default();
     let mut round = 0;
     loop {
         match compile_in(source, overrides, &surroundings, registry::kinds()) {
             Ok(plan) => return Ok((plan, surroundings)),
-            Err(mistakes) if mistakes.lacks.is_empty() || round == MOST_ROUNDS => return Err(mistakes),
-            Err(mistakes) => surroundings.extend(look_up(&mistakes.lacks)),
+            Err(mistakes) if mistakes.unresolved.is_empty() || round == MOST_ROUNDS => return Err(mistakes),
+            Err(mistakes) => surroundings.extend(look_up(&mistakes.unresolved)),
         }
         round += 1;
     }

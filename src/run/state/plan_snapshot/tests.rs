@@ -2,7 +2,7 @@
 
 use super::PlanKey;
 use crate::language::SourceText;
-use crate::plan::{Lacks, Overrides, Surroundings, compile};
+use crate::plan::{Overrides, SurroundingNames, Surroundings, compile};
 use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, fingerprint_of};
 use crate::run::inputs::versions::Versions;
 
@@ -107,11 +107,11 @@ impl Loading {
     /// Names of the instances, and whether the plan was there.
     fn load(&self, text: &str) -> (Vec<String>, bool) {
         let snapshots = super::SnapshotFiles::new(self.folder.path());
-        let look_up = |lacks: &Lacks| {
+        let look_up = |unresolved: &SurroundingNames| {
             self.asked.set(self.asked.get() + 1);
-            let listings = lacks.patterns.iter().map(|pattern| (pattern.clone(), Ok(self.files.borrow().clone())));
+            let listings = unresolved.patterns.iter().map(|pattern| (pattern.clone(), Ok(self.files.borrow().clone())));
             let include = |path: &String| (path.clone(), Ok(source("vars: { more: \"${{ files('b/*') }}\" }")));
-            Surroundings { listings: listings.collect(), included: lacks.included.iter().map(include).collect() }
+            Surroundings { listings: listings.collect(), included: unresolved.included.iter().map(include).collect() }
         };
         let plan = super::CachedPlan::load(&source(text), &Overrides::default(), snapshots, &look_up);
         let plan = plan.unwrap_or_else(|mistakes| panic!("{}", mistakes.diagnostics));

@@ -1,4 +1,4 @@
-//! Mistakes in evaluated values: they show the value that came, which the text does not.
+//! Mistakes in evaluated values: they show the value, which the text does not.
 
 use crate::language::expression::Template;
 use crate::language::node::{Node, Value};
