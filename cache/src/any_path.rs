@@ -37,14 +37,14 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Place {
+    struct Holder {
         #[serde(with = "super")]
         path: PathBuf,
     }
 
     #[test]
     fn every_path_reads_back_and_text_stays_text() {
-        let place = |bytes: &[u8]| Place { path: PathBuf::from(OsString::from_vec(bytes.to_vec())) };
+        let place = |bytes: &[u8]| Holder { path: PathBuf::from(OsString::from_vec(bytes.to_vec())) };
         for (bytes, written) in [
             (b"a/\xc3\xa4".as_slice(), r#"{"path":"a/ä"}"#),
             (b"a/\xff", r#"{"path":[97,47,255]}"#),
@@ -52,8 +52,8 @@ mod tests {
         ] {
             let text = serde_json::to_string(&place(bytes)).unwrap();
             assert_eq!(text, written);
-            assert_eq!(serde_json::from_str::<Place>(&text).unwrap(), place(bytes));
+            assert_eq!(serde_json::from_str::<Holder>(&text).unwrap(), place(bytes));
         }
-        assert!(serde_json::from_str::<Place>(r#"{"path":[256]}"#).is_err());
+        assert!(serde_json::from_str::<Holder>(r#"{"path":[256]}"#).is_err());
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::serde_messages::{Message, Place, translate};
+use crate::serde_messages::{Message, MessageSubject, translate};
 
 /// One problem with the parameters of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let culprit = path.first().cloned();
                 let given_there = at_path(&given, &path);
-                let place = Place { given: given_there, keys: &|name| keys_of(&schema, name) };
-                let Message { message, candidates } = translate(&error.into_inner().to_string(), &place);
+                let subject = MessageSubject { given: given_there, keys: &|name| keys_of(&schema, name) };
+                let Message { message, candidates } = translate(&error.into_inner().to_string(), &subject);
                 problems.push(ParamProblem { path, at_key: false, message, candidates });
                 // Without the culprit the rest can still be checked, as long as it has a default to fall back on.
                 let recovered = culprit.is_some_and(|key| !is_required(&schema, &key) && given.remove(&key).is_some());

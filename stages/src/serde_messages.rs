@@ -11,16 +11,16 @@ pub(crate) struct Message {
     pub candidates: Vec<String>,
 }
 
-/// The place that a message is about.
-pub(crate) struct Place<'p> {
+/// The value that a message is about.
+pub(crate) struct MessageSubject<'p> {
     /// The value there.
     pub given: Option<&'p Value>,
     /// Names of the keys that a mapping of this type may have.
     pub keys: &'p dyn Fn(&str) -> Vec<String>,
 }
 
-/// Translates a message of serde about a value at `place`; one of an unknown form stays as it is.
-pub(crate) fn translate(message: &str, place: &Place<'_>) -> Message {
+/// Translates a message of serde about `subject`; one of an unknown form stays as it is.
+pub(crate) fn translate(message: &str, subject: &MessageSubject<'_>) -> Message {
     let plain = |message: String| Message { message, candidates: Vec::new() };
     for (start, noun) in [("unknown variant ", "value"), ("unknown field ", "key")] {
         if let Some((given, expected)) = message.strip_prefix(start).and_then(|rest| rest.split_once(", expected ")) {
@@ -35,29 +35,29 @@ pub(crate) fn translate(message: &str, place: &Place<'_>) -> Message {
     }
     let length = message.strip_prefix("invalid length ").and_then(|rest| rest.split_once(", expected "));
     if let Some((length, expected)) = length {
-        return plain(format!("expected {}, and there are {length}", wanted(expected, place)));
+        return plain(format!("expected {}, and there are {length}", wanted(expected, subject)));
     }
     let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     if let Some((given, expected)) = mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
-        return plain(format!("expected {}, not {}", wanted(expected, place), found(given)));
+        return plain(format!("expected {}, not {}", wanted(expected, subject), found(given)));
     }
     if message.starts_with("data did not match any variant") {
-        return plain(format!("{} has none of the forms that may stand here", given(place)));
+        return plain(format!("{} has none of the forms that may stand here", given(subject)));
     }
     // Values of several forms say themselves what is expected, and not what they found.
-    if message.starts_with("expected ") && place.given.is_some() && !message.contains(", not ") {
-        return plain(format!("{message}, not {}", given(place)));
+    if message.starts_with("expected ") && subject.given.is_some() && !message.contains(", not ") {
+        return plain(format!("{message}, not {}", given(subject)));
     }
     plain(message.to_owned())
 }
 
-fn wanted(expected: &str, place: &Place<'_>) -> String {
+fn wanted(expected: &str, subject: &MessageSubject<'_>) -> String {
     let size = |start: &str| expected.strip_prefix(start).map(|size| format!("a list of {size}"));
     if let Some(list) = size("an array of length ").or_else(|| size("a tuple of size ")) {
         return list;
     }
     if let Some(name) = expected.strip_prefix("struct ") {
-        let keys = (place.keys)(name.split_whitespace().next().unwrap_or_default());
+        let keys = (subject.keys)(name.split_whitespace().next().unwrap_or_default());
         let named = if keys.is_empty() { String::new() } else { format!(" with the keys `{}`", keys.join("`, `")) };
         return format!("a mapping{named}");
     }
@@ -87,9 +87,9 @@ fn found(given: &str) -> String {
     }
 }
 
-/// The value at a place, in words.
-fn given(place: &Place<'_>) -> String {
-    match place.given {
+/// The value of a subject, in words.
+fn given(subject: &MessageSubject<'_>) -> String {
+    match subject.given {
         None => "this".to_owned(),
         Some(Value::Null) => "nothing".to_owned(),
         Some(Value::String(text)) => format!("the text `{text}`"),
@@ -135,8 +135,8 @@ mod tests {
 
     fn translated<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str) -> Message {
         let value: Value = serde_json::from_str(json).unwrap();
-        let place = Place { given: Some(&value), keys: &|name| vec![format!("key of {name}")] };
-        translate(&serde_json::from_value::<T>(value.clone()).unwrap_err().to_string(), &place)
+        let subject = MessageSubject { given: Some(&value), keys: &|name| vec![format!("key of {name}")] };
+        translate(&serde_json::from_value::<T>(value.clone()).unwrap_err().to_string(), &subject)
     }
 
     fn said<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str) -> String {

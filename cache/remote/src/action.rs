@@ -14,9 +14,9 @@ use crate::team_key::TeamKey;
 /// Largest action that is read, in bytes.
 pub(crate) const LARGEST: u64 = 16 << 20;
 
-/// Place of a small file: in a pack.
+/// Range of a small file in a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct PackRange {
     /// Digest of the pack.
     pub(crate) pack: Digest,
     /// Offset in it.
@@ -30,7 +30,7 @@ struct Document {
     /// The record, sealed as local caches seal it.
     record: String,
     /// Places of small files by digest; what is not there is an object of its own.
-    places: BTreeMap<Digest, Place>,
+    places: BTreeMap<Digest, PackRange>,
 }
 
 /// A result that a remote cache has: its record, without its bytes.
@@ -38,7 +38,7 @@ struct Document {
 pub struct RemoteResult {
     /// The record.
     pub record: ActionRecord,
-    pub(crate) places: BTreeMap<Digest, Place>,
+    pub(crate) places: BTreeMap<Digest, PackRange>,
 }
 
 /// Area of actions.

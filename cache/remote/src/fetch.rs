@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, StoredResult, Tree};
 
-use crate::action::{Place, RemoteResult};
+use crate::action::{PackRange, RemoteResult};
 use crate::error::{FailureKind, RemoteError, StorageError};
 use crate::folder_index::{self, FolderIndex};
 use crate::pack::{self, Content, Request};
@@ -25,7 +25,7 @@ const LARGE_AT_ONCE: usize = 2;
 #[derive(Default)]
 struct Lacking {
     /// Small files in packs.
-    packed: BTreeMap<Content, Place>,
+    packed: BTreeMap<Content, PackRange>,
     /// Files that are objects of their own.
     objects: Vec<Content>,
     folders: Vec<(Artifact, Tree)>,
@@ -141,7 +141,7 @@ impl Remote {
         Ok(())
     }
 
-    fn lack(&self, content: Content, place: Option<Place>, lacking: &mut Lacking) -> Result<(), RemoteError> {
+    fn lack(&self, content: Content, place: Option<PackRange>, lacking: &mut Lacking) -> Result<(), RemoteError> {
         match place {
             Some(place) if place.bytes != content.bytes => {
                 let key = pack::key(&place.pack);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use athanor_cache::{Artifact, Digest, Tree};
 
-use crate::action::Place;
+use crate::action::PackRange;
 use crate::error::{FailureKind, StorageError};
 use crate::pack;
 
@@ -56,13 +56,13 @@ impl FolderIndex {
     }
 
     /// Places of the small files, by digest.
-    pub(crate) fn places(&self) -> HashMap<Digest, Place> {
+    pub(crate) fn places(&self) -> HashMap<Digest, PackRange> {
         let mut places = HashMap::new();
         for PackOfFolder { pack, entries } in &self.packs {
             let mut at = 0u64;
             for entry in entries.iter().filter_map(|number| self.tree.entries.get(*number as usize)) {
                 let Some(digest) = entry.digest else { continue };
-                places.insert(digest, Place { pack: *pack, at, bytes: entry.bytes });
+                places.insert(digest, PackRange { pack: *pack, at, bytes: entry.bytes });
                 at = at.saturating_add(entry.bytes);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Digest};
 
-use crate::action::Place;
+use crate::action::PackRange;
 
 /// Size from which on a file is an object of its own.
 pub(crate) const LARGE: u64 = 1 << 20;
@@ -79,11 +79,11 @@ pub(crate) struct Request {
 }
 
 /// Requests for these files, as few as sensible.
-pub(crate) fn requests(files: &BTreeMap<Content, Place>) -> Vec<Request> {
-    let mut sorted: Vec<(Place, Content)> = files.iter().map(|(content, place)| (*place, *content)).collect();
+pub(crate) fn requests(files: &BTreeMap<Content, PackRange>) -> Vec<Request> {
+    let mut sorted: Vec<(PackRange, Content)> = files.iter().map(|(content, place)| (*place, *content)).collect();
     sorted.sort_unstable();
     let mut requests: Vec<Request> = Vec::new();
-    for (Place { pack, at, .. }, content) in sorted {
+    for (PackRange { pack, at, .. }, content) in sorted {
         let end = at.saturating_add(content.bytes);
         match requests.last_mut() {
             Some(last) if last.pack == pack && at <= last.end.saturating_add(GAP) && end - last.start <= AT_ONCE => {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn neighbours_are_one_request() {
         let pack = Digest::of(b"pack");
-        let place = |at, bytes| Place { pack, at, bytes };
+        let place = |at, bytes| PackRange { pack, at, bytes };
         let (a, b, c) = (content(1, 10), content(2, 20), content(3, 5));
         let files = BTreeMap::from([(a, place(0, 10)), (b, place(10, 20)), (c, place(10 << 20, 5))]);
         let requests = requests(&files);

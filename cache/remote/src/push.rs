@@ -5,7 +5,7 @@ use std::fs::File;
 
 use athanor_cache::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Presence};
 
-use crate::action::{self, Place, RemoteResult};
+use crate::action::{self, PackRange, RemoteResult};
 use crate::error::{FailureKind, RemoteError};
 use crate::folder_index::{self, FolderIndex, PackOfFolder};
 use crate::lease::Lease;
@@ -143,11 +143,11 @@ impl Remote {
         }
         self.push_objects(cache, &large.into_iter().collect::<Vec<_>>(), again, progress)?;
         let small: Vec<Content> = small.into_iter().filter(|content| content.bytes > 0).collect();
-        let mut places: BTreeMap<Digest, Place> = BTreeMap::new();
+        let mut places: BTreeMap<Digest, PackRange> = BTreeMap::new();
         for (pack, files) in self.push_packs(cache, &small, again, progress)? {
             let mut at = 0;
             for content in files {
-                places.insert(content.digest, Place { pack, at, bytes: content.bytes });
+                places.insert(content.digest, PackRange { pack, at, bytes: content.bytes });
                 at += content.bytes;
             }
         }

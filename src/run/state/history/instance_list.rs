@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::RunEvent;
 use crate::run::state::history::RunId;
 use crate::run::state::history::files::write_whole;
-use crate::run::state::history::place::Place;
+use crate::run::state::history::location::Location;
 
 /// Name of the file.
 pub(super) const FILE: &str = "instances.json";
@@ -34,9 +34,9 @@ pub(super) struct InstanceList {
     /// Relative path from the cache's folder to the pipeline file, for a project that was moved together with its cache.
     #[serde(rename = "way", default, skip_serializing_if = "Option::is_none")]
     pub relative_path: Option<String>,
-    /// Place of the pipeline file.
+    /// Location of the pipeline file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// Work by instance name.
     pub instances: BTreeMap<String, InstanceWork>,
 }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::events::RunEvent;
 use crate::run::state::history::instance_list::{self, InstanceList, StoredList};
+use crate::run::state::history::location::Location;
 use crate::run::state::history::log::LogEnd;
-use crate::run::state::history::place::Place;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{EVER_RETAINED, History, Identity, RunId};
 
@@ -165,7 +165,7 @@ impl History {
             StoredList::Sound(list) => list.place,
             _ => None,
         };
-        let hidden = place.zip(Place::of(&file)).and_then(|(then, now)| then.out_of_reach(&now));
+        let hidden = place.zip(Location::of(&file)).and_then(|(then, now)| then.out_of_reach(&now));
         hidden.map_or(Presence::Gone, Presence::OutOfReach)
     }
 

@@ -10,8 +10,8 @@ use crate::run::state::history::files::{
     has_no_locks, lock, make_lasting_folders, open_lock, refused, tolerate_no_locks, write_whole,
 };
 use crate::run::state::history::instance_list::{InstanceList, InstanceWork, StoredList};
+use crate::run::state::history::location::Location;
 use crate::run::state::history::log::LogEnd;
-use crate::run::state::history::place::Place;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{History, Identity, Pins, Result, RunId, identity};
 
@@ -198,9 +198,9 @@ impl History {
         }
     }
 
-    /// Place of the pipeline file.
-    fn place(&self) -> Option<Place> {
-        Place::of(&self.identity.as_ref()?.file()?)
+    /// Location of the pipeline file.
+    fn place(&self) -> Option<Location> {
+        Location::of(&self.identity.as_ref()?.file()?)
     }
 
     /// Relative path from the cache's folder to the pipeline file.

@@ -53,7 +53,7 @@ impl Unevenness {
 
 /// Position of a pixel in the tissue; distances are in picture sides, positive inside.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct TissuePosition {
     /// The cell, if any.
     pub cell: Option<u8>,
     /// Distance from the cell's border, whatever is beyond it.
@@ -66,13 +66,13 @@ pub(crate) struct Place {
     pub nucleus: f32,
 }
 
-const NOWHERE: Place = Place { cell: None, rim: -1.0, free: -1.0, contact: 1.0, nucleus: -1.0 };
+const NOWHERE: TissuePosition = TissuePosition { cell: None, rim: -1.0, free: -1.0, contact: 1.0, nucleus: -1.0 };
 
 /// The places of all pixels.
 pub(crate) struct Anatomy {
     side: usize,
     /// Row by row.
-    pub places: Vec<Place>,
+    pub places: Vec<TissuePosition>,
 }
 
 impl Anatomy {
@@ -98,16 +98,16 @@ impl Anatomy {
     }
 
     /// The place of a point; of the nearest pixel, for points beyond the picture.
-    pub(crate) fn at(&self, point: Point) -> &Place {
+    pub(crate) fn at(&self, point: Point) -> &TissuePosition {
         let pixel = |value: f32| ((value * self.side as f32) as usize).min(self.side - 1);
         &self.places[pixel(point.y) * self.side + pixel(point.x)]
     }
 }
 
-fn place(cell: u32, own: Measure, beyond: Option<Measure>, nucleus: f32) -> Place {
+fn place(cell: u32, own: Measure, beyond: Option<Measure>, nucleus: f32) -> TissuePosition {
     let free = own.depth();
     let contact = beyond.map_or(1.0, |other| (other.norm - own.norm) / (own.slope + other.slope));
-    Place { cell: u8::try_from(cell).ok(), rim: free.min(contact), free, contact, nucleus }
+    TissuePosition { cell: u8::try_from(cell).ok(), rim: free.min(contact), free, contact, nucleus }
 }
 
 /// A cell's outlines as they lie on uneven ground.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::anatomy::{Anatomy, Place, Unevenness};
+use super::anatomy::{Anatomy, TissuePosition, Unevenness};
 use super::cell::Cell;
 use super::fibres::{Fibre, microtubules};
 use super::layout::{self, Wishes};
@@ -42,7 +42,7 @@ pub(crate) struct Site<'a> {
     /// The cell it is in.
     pub cell: &'a Cell,
     /// Position in the cell.
-    pub place: &'a Place,
+    pub place: &'a TissuePosition,
     /// Share of a nucleolus, 0 to 1.
     pub nucleolus: f32,
     /// A coarse texture, about -1 to 1.

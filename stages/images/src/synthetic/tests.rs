@@ -1,6 +1,6 @@
 use super::*;
 use crate::synthetic::{HPA_CLASS_NAMES, HPA_CLASSES};
-use anatomy::Place;
+use anatomy::TissuePosition;
 use cell::{Cell, Phase};
 use point::Point;
 
@@ -14,7 +14,7 @@ fn scene(classes: &[usize], side: usize, seed: u64) -> Scene {
 }
 
 /// Share of a class's light, but for traces, at places that `wanted` accepts, over three specimens.
-fn share(class: usize, wanted: impl Fn(Point, &Place, Option<&Cell>, &Specimen) -> bool) -> f32 {
+fn share(class: usize, wanted: impl Fn(Point, &TissuePosition, Option<&Cell>, &Specimen) -> bool) -> f32 {
     let (mut there, mut all) = (0.0, 0.0);
     for seed in 0..3 {
         let style = Style { haze: 0.0, ..Style::of(seed) };
@@ -35,7 +35,7 @@ fn share(class: usize, wanted: impl Fn(Point, &Place, Option<&Cell>, &Specimen) 
 }
 
 /// Fails unless each class has at least `least` of its light at places that `wanted` accepts.
-fn expect(classes: &[usize], least: f32, wanted: impl Fn(Point, &Place, Option<&Cell>, &Specimen) -> bool) {
+fn expect(classes: &[usize], least: f32, wanted: impl Fn(Point, &TissuePosition, Option<&Cell>, &Specimen) -> bool) {
     for class in classes {
         let share = share(*class, &wanted);
         assert!(share > least, "{}: only {share} of its light is where it should be", HPA_CLASS_NAMES[*class]);

@@ -24,8 +24,8 @@ pub(crate) struct GpuLoad {
     pub utilisation: Option<u32>,
 }
 
-/// Place of a device in the list: its index, its slice, and the GPU that it is a slice of.
-struct Place<'d> {
+/// A device in the list: its index, its slice, and the GPU that it is a slice of.
+struct Listed<'d> {
     index: u32,
     slice: Option<Slice>,
     whole: &'d Device<'d>,
@@ -37,10 +37,10 @@ pub(crate) fn list() -> Result<GpuList, Unavailable> {
         NvmlError::LibloadingError(_) => Unavailable::NoLibrary,
         other => refused(&other),
     })?;
-    let gpus = each(&nvml, |device, place| GpuInfo {
-        compute_capability: capability(place.whole),
+    let gpus = each(&nvml, |device, listed| GpuInfo {
+        compute_capability: capability(listed.whole),
         processes: device.running_compute_processes().unwrap_or_default().iter().map(|process| process.pid).collect(),
-        ..describe(device, place)
+        ..describe(device, listed)
     });
     Ok(GpuList { gpus: gpus.map_err(|error| refused(&error))?, driver: nvml.sys_driver_version().ok() })
 }
@@ -56,8 +56,8 @@ impl GpuMeter {
 
     /// Loads of all GPUs at this moment; none if the driver does not answer.
     pub(crate) fn read(&self) -> Vec<GpuLoad> {
-        let loads = each(&self.0, |device, place| GpuLoad {
-            gpu: describe(device, place),
+        let loads = each(&self.0, |device, listed| GpuLoad {
+            gpu: describe(device, listed),
             used: device.memory_info().ok().map(|memory| memory.used),
             utilisation: device.utilization_rates().ok().map(|rates| rates.gpu),
         });
@@ -70,7 +70,7 @@ fn refused(error: &NvmlError) -> Unavailable {
 }
 
 /// Answers of `ask` about each GPU, or about its slices in the place of one in MIG mode.
-fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Place<'_>) -> T) -> Result<Vec<T>, NvmlError> {
+fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Listed<'_>) -> T) -> Result<Vec<T>, NvmlError> {
     let mut all = Vec::new();
     for index in 0..nvml.device_count()? {
         let whole = nvml.device_by_index(index)?;
@@ -80,20 +80,20 @@ fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Place<'_>) -> T) -> Result<Ve
         let slices = (0..most).filter_map(|number| whole.mig_device_by_index(number).ok());
         let before = all.len();
         for (number, slice) in (0..).zip(slices) {
-            all.push(ask(&slice, &Place { index, slice: Some(Slice(number)), whole: &whole }));
+            all.push(ask(&slice, &Listed { index, slice: Some(Slice(number)), whole: &whole }));
         }
         if all.len() == before {
-            all.push(ask(&whole, &Place { index, slice: None, whole: &whole }));
+            all.push(ask(&whole, &Listed { index, slice: None, whole: &whole }));
         }
     }
     Ok(all)
 }
 
-fn describe(device: &Device<'_>, place: &Place<'_>) -> GpuInfo {
+fn describe(device: &Device<'_>, listed: &Listed<'_>) -> GpuInfo {
     GpuInfo {
-        index: place.index,
+        index: listed.index,
         uuid: device.uuid().unwrap_or_default(),
-        slice: place.slice,
+        slice: listed.slice,
         name: device.name().unwrap_or_else(|_| "unknown".to_owned()),
         memory: device.memory_info().ok().map(|memory| memory.total),
         compute_capability: None,

@@ -1,6 +1,6 @@
 //! Drawing into one cell after another.
 
-use crate::synthetic::anatomy::Place;
+use crate::synthetic::anatomy::TissuePosition;
 use crate::synthetic::cell::Cell;
 use crate::synthetic::fibres::Ground;
 use crate::synthetic::plane::Plane;
@@ -76,7 +76,7 @@ impl Pen<'_> {
     }
 
     /// A point of the cell that is as wished, within `share` of its oval.
-    pub(crate) fn find(&mut self, share: f32, wished: impl Fn(&Place) -> bool) -> Option<Point> {
+    pub(crate) fn find(&mut self, share: f32, wished: impl Fn(&TissuePosition) -> bool) -> Option<Point> {
         (0..TRIES).find_map(|_| {
             let point = self.cell.body.random_point(share, &mut self.random);
             let place = self.place(point);
@@ -85,7 +85,7 @@ impl Pen<'_> {
     }
 
     /// Position of a point.
-    pub(crate) fn place(&self, point: Point) -> &Place {
+    pub(crate) fn place(&self, point: Point) -> &TissuePosition {
         self.ground.chart.at(point)
     }
 }

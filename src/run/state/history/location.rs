@@ -1,4 +1,4 @@
-//! The place of a pipeline: the machine, and the file system mounted there, on which its file lies.
+//! The location of a pipeline: the machine, and the file system mounted there, on which its file lies.
 //!
 //! A file that is not there may be gone, or lie where this process cannot see it: on a disk that is not mounted now, or on the
 //! machine of somebody who shares the cache. Only the first is a reason to forget a pipeline.
@@ -11,25 +11,25 @@ use serde::{Deserialize, Serialize};
 
 /// Machine and mounted file system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// Name of the machine.
     host: String,
     /// Folder at which the file system is mounted.
     mounted_at: String,
 }
 
-impl Place {
-    /// The place of `file`, or of the nearest folder above it that is there.
-    pub(super) fn of(file: &Path) -> Option<Place> {
+impl Location {
+    /// The location of `file`, or of the nearest folder above it that is there.
+    pub(super) fn of(file: &Path) -> Option<Location> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").ok()?.trim().to_owned();
         let near = file.ancestors().skip(1).find_map(|folder| fs::canonicalize(folder).ok())?;
         let mount = Mount::of(&near)?;
         let inside = near.ancestors().take_while(|folder| Mount::of(folder).is_some_and(|other| other == mount));
-        Some(Place { host, mounted_at: inside.last()?.to_string_lossy().into_owned() })
+        Some(Location { host, mounted_at: inside.last()?.to_string_lossy().into_owned() })
     }
 
     /// Reason why a file of this place cannot be looked for at `now`, as the end of a sentence; `None` if it can.
-    pub(super) fn out_of_reach(&self, now: &Place) -> Option<String> {
+    pub(super) fn out_of_reach(&self, now: &Location) -> Option<String> {
         if self.host != now.host {
             return Some(format!("it is a pipeline of the machine `{}`", self.host));
         }
@@ -62,13 +62,13 @@ mod tests {
     #[test]
     fn a_file_is_out_of_reach_on_another_machine_or_where_another_file_system_is_mounted() {
         let folder = tempfile::tempdir().unwrap();
-        let here = Place::of(&folder.path().join("p.yaml")).unwrap();
-        assert_eq!(Place::of(&folder.path().join("gone/p.yaml")), Some(here.clone()));
+        let here = Location::of(&folder.path().join("p.yaml")).unwrap();
+        assert_eq!(Location::of(&folder.path().join("gone/p.yaml")), Some(here.clone()));
         assert_eq!(here.out_of_reach(&here), None);
-        let elsewhere = Place { host: "another".to_owned(), ..here.clone() };
+        let elsewhere = Location { host: "another".to_owned(), ..here.clone() };
         assert!(elsewhere.out_of_reach(&here).unwrap().contains("`another`"));
-        let unmounted = Place { mounted_at: "/mnt/disk".to_owned(), ..here.clone() };
+        let unmounted = Location { mounted_at: "/mnt/disk".to_owned(), ..here.clone() };
         assert!(unmounted.out_of_reach(&here).unwrap().contains("`/mnt/disk`"));
-        assert_eq!(Place::of(Path::new("/proc/self/p.yaml")).unwrap().mounted_at, "/proc");
+        assert_eq!(Location::of(Path::new("/proc/self/p.yaml")).unwrap().mounted_at, "/proc");
     }
 }
