@@ -4,8 +4,8 @@
 //! everything else is the user's, and is left alone or moved aside. Results are copied out of the cache and hashed on the way, all
 //! of them before the first is put in place; one that is refused keeps no other from its place.
 
-mod make_way;
 mod note;
+mod obsolete;
 mod occupant;
 mod publisher;
 mod refusal;

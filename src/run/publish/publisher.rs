@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Checkout, ResultsLock, Staged, Swap, Tree};
 
-use super::make_way::make_way;
 use super::note::{self, Entry, Note, Pending};
+use super::obsolete::remove_obsolete;
 use super::occupant::{Occupant, Slot, occupant};
 use super::{Origin, Publication, Published, Refused, Wanted};
 use crate::events::ResultAction;
@@ -72,7 +72,7 @@ impl<'a> Publisher<'a> {
         }
         self.look_who_else();
         for wanted in &wanted {
-            self.note_is_news |= make_way(self.cache, &self.folder, &wanted.path, &mut self.note);
+            self.note_is_news |= remove_obsolete(self.cache, &self.folder, &wanted.path, &mut self.note);
         }
         let now: BTreeSet<String> = wanted.iter().map(|wanted| wanted.path.clone()).collect();
         let left: Vec<PathBuf> = self.note.pending.keys().map(|path| self.folder.join(path)).collect();

@@ -12,15 +12,15 @@ mod directory;
 mod exif;
 mod format;
 mod gif;
+mod image_crate;
 mod jpeg;
 mod orientation;
-mod others;
+mod plain_messages;
 mod png;
 mod raster;
 mod scale;
 mod tiff;
 mod webp;
-mod words;
 
 use std::fmt;
 
@@ -245,7 +245,7 @@ fn decoder(bytes: &[u8]) -> Result<&'static dyn FormatDecoder, DecodeError> {
         Some(ImageFormat::Jpeg) => Ok(&jpeg::Jpeg),
         Some(ImageFormat::Tiff) => Ok(&tiff::Tiff),
         Some(ImageFormat::Bmp) => Ok(&bmp::Bmp),
-        Some(format) => Ok(others::of(format)),
+        Some(format) => Ok(image_crate::of(format)),
         None => Err(DecodeError::NotAnImage(Appearance::of(bytes))),
     }
 }
@@ -346,9 +346,9 @@ impl Header {
 const MOST_BYTES_OF_A_BYTE: usize = 4096;
 
 fn damaged(format: ImageFormat, reason: impl fmt::Display) -> DecodeError {
-    DecodeError::Damaged { format, reason: words::plain(&reason.to_string()) }
+    DecodeError::Damaged { format, reason: plain_messages::plain(&reason.to_string()) }
 }
 
 fn unsupported(format: ImageFormat, what: impl fmt::Display) -> DecodeError {
-    DecodeError::Unsupported { format, what: words::plain(&what.to_string()) }
+    DecodeError::Unsupported { format, what: plain_messages::plain(&what.to_string()) }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Bmp;
 
 impl FormatDecoder for Bmp {
     fn header(&self, bytes: &[u8], options: &Options) -> Result<Header, DecodeError> {
-        others::of(ImageFormat::Bmp).header(&mended(bytes).0, options)
+        image_crate::of(ImageFormat::Bmp).header(&mended(bytes).0, options)
     }
 
     fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError> {
@@ -33,7 +33,7 @@ impl FormatDecoder for Bmp {
         if let Some(palette) = &palette {
             check_runs(&bytes, palette.len()).map_err(|reason| damaged(ImageFormat::Bmp, reason))?;
         }
-        let mut raster = others::of(ImageFormat::Bmp).decode(&bytes, options)?;
+        let mut raster = image_crate::of(ImageFormat::Bmp).decode(&bytes, options)?;
         if let RawSamples::U8(samples) = &mut raster.samples {
             if let Some(palette) = palette {
                 for pixel in samples.as_chunks_mut::<3>().0 {

@@ -11,7 +11,7 @@ use super::note::{Entry, Note};
 
 /// Removes results of before that are in the way of one at `path`, as far as they are as we have put them there; returns whether
 /// the note has changed.
-pub(super) fn make_way(cache: &Cache, folder: &Path, path: &str, note: &mut Note) -> bool {
+pub(super) fn remove_obsolete(cache: &Cache, folder: &Path, path: &str, note: &mut Note) -> bool {
     let before = note.results.len();
     let above = Path::new(path).ancestors().skip(1).filter_map(Path::to_str).filter(|above| !above.is_empty());
     for above in above {
