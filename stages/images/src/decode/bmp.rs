@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::format::FormatDecoder;
 use super::raster::{Raster, RawSamples};
-use super::{DecodeError, Header, ImageFormat, Options, damaged, others};
+use super::{DecodeError, Header, ImageFormat, Options, damaged, image_crate};
 
 /// Bytes before the second header, whose first four are its length.
 const FILE_HEADER: usize = 14;
