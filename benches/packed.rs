@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use athanor_stages::artifact::packed_images::{
-    Crop, IndexRow, PackedImagesInput, PackedImagesOutput, Planes, write_shard,
+    Crop, IndexRow, PackedImage, PackedImagesInput, PackedImagesOutput, Planes, write_shard,
 };
 use athanor_stages::ports::{InputFile, OutputValue};
 
@@ -55,7 +55,7 @@ fn pack(folder: &Path, images: usize, side: usize) {
         let name = format!("{shard:05}.safetensors");
         let planes = |id: &usize| {
             let bytes = (0..CHANNELS * side * side).map(|at| ((at * (id + 3)) >> 5) as u8).collect();
-            (format!("id{id:05}"), Planes { shape: [CHANNELS, side, side], bytes })
+            PackedImage { id: format!("id{id:05}"), planes: Planes { shape: [CHANNELS, side, side], bytes } }
         };
         write_shard(&folder.join(&name), &channels, &ids.iter().map(planes).collect::<Vec<_>>())
             .expect("a writable folder");

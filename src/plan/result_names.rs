@@ -15,10 +15,16 @@ const PATH_BYTES: usize = 3072;
 /// Letters of a long name that a message shows.
 const SHOWN: usize = 40;
 
-/// The mistake in the name of a result, if there is one: `path` is below the folder of results. A result with a label is a file of that
-/// name, with the extension of the output's, in a folder.
-pub(super) fn mistake(key: &str, path: &str, of_axes: Option<(&str, &OutputPort)>, span: Span) -> Option<Diagnostic> {
-    let last = of_axes.map(|(label, port)| labelled(label, port, &port.file));
+/// A result of one instance of several: a file with the name of its label, and with the extension of the output's, in a folder.
+#[derive(Clone, Copy)]
+pub(super) struct LabelledResult<'r> {
+    pub(super) label: &'r str,
+    pub(super) port: &'r OutputPort,
+}
+
+/// The mistake in the name of a result, if there is one: `path` is below the folder of results.
+pub(super) fn mistake(key: &str, path: &str, of_axes: Option<LabelledResult<'_>>, span: Span) -> Option<Diagnostic> {
+    let last = of_axes.map(|LabelledResult { label, port }| labelled(label, port, &port.file));
     let is_long = |part: &&str| part.len() > NAME_BYTES;
     let long = path.split('/').chain(last.as_deref()).find(is_long);
     let help = if of_axes.is_some() {

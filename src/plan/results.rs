@@ -15,7 +15,7 @@ use super::matrix::Point;
 use super::model::{ResultEntry, ResultSource};
 use super::outputs::check_apart;
 use super::plain_path::plain_path;
-use super::result_names;
+use super::result_names::{self, LabelledResult};
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.
@@ -63,7 +63,7 @@ pub(super) fn results(
                         free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
                     let port = slot.outputs.as_deref().and_then(|outputs| outputs.get(*output));
-                    let of_axes = label.as_deref().zip(port);
+                    let of_axes = label.as_deref().zip(port).map(|(label, port)| LabelledResult { label, port });
                     mistakes.extend(result_names::mistake(&key.name, &path, of_axes, key.span));
                     if let State::Included(instance) = slot.state {
                         sources.push(ResultSource { label, instance, output: *output });

@@ -20,7 +20,7 @@ pub(crate) enum GcError {
     Cache(#[from] CacheError),
     /// Unknown what pipelines use, so nothing may go.
     #[error("{}", of_unknown(.0))]
-    Unknown(Vec<(String, UnknownUsage)>),
+    Unknown(Vec<UnknownPipeline>),
     /// Results without a record of any pipeline.
     #[error(
         "`{}` is missing or empty, so it cannot be told which results are in use, and nothing was removed. Run every pipeline that uses this cache once, then collect again.",
@@ -35,15 +35,22 @@ pub(crate) enum GcError {
     InUse,
 }
 
-fn of_unknown(unknown: &[(String, UnknownUsage)]) -> String {
+/// A pipeline, and why it is not known what it uses.
+#[derive(Debug)]
+pub(crate) struct UnknownPipeline {
+    name: String,
+    usage: UnknownUsage,
+}
+
+fn of_unknown(unknown: &[UnknownPipeline]) -> String {
     let mut text = "It cannot be told what every pipeline uses, so nothing was removed.".to_owned();
-    for (pipeline, UnknownUsage { path, why }) in unknown {
+    for UnknownPipeline { name, usage: UnknownUsage { path, why } } in unknown {
         let key = path.ancestors().filter_map(Path::file_name).find_map(|name| name.to_str().filter(|n| is_key(n)));
         let key = key.unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "\n  {pipeline}: `{}` {why}\n    Run it once to its end, which writes the list again; or go on without what it uses: \
+            "\n  {name}: `{}` {why}\n    Run it once to its end, which writes the list again; or go on without what it uses: \
              athanor cache gc --forget {key}",
             path.display()
         );
@@ -226,7 +233,7 @@ fn roots_of(
                 rebuilt.extend(found.rebuilt.clone().map(|why| (name_of(history), why)));
                 roots.push(found);
             }
-            Err(problem) => unknown.push((name_of(history), problem)),
+            Err(problem) => unknown.push(UnknownPipeline { name: name_of(history), usage: problem }),
         }
     }
     if unknown.is_empty() { Ok(roots) } else { Err(GcError::Unknown(unknown)) }

@@ -24,18 +24,32 @@ const BESIDE_BAR: usize = 25;
 /// Columns of a bar where there is room.
 const WIDEST_BAR: usize = 16;
 /// Columns from which on the total line has a bar.
-const WIDE: u16 = 80;
+const WIDE: usize = 80;
 /// Width of a name for which bars get narrower, and bars and metrics are left out of a line.
 const NARROWEST: usize = 16;
 /// Width that a name has on any screen, and a bar at least.
 const SHORTEST: usize = 4;
 
+/// Size of a screen, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ScreenSize {
+    rows: usize,
+    columns: usize,
+}
+
+impl ScreenSize {
+    fn of(terminal: &Term) -> ScreenSize {
+        let (rows, columns) = terminal.size();
+        ScreenSize { rows: rows.into(), columns: columns.into() }
+    }
+}
+
 /// Draws on the terminal (standard error).
 pub(crate) struct TerminalSink {
     lines: MultiProgress,
     terminal: Term,
-    /// Rows and columns of the screen when it was drawn last.
-    size: (u16, u16),
+    /// Size of the screen when it was drawn last.
+    size: ScreenSize,
     /// Number of lines that a lower screen has pushed off its top, with nothing printed since.
     pushed_off: usize,
     /// Instances that run, in the order in which they began.
@@ -66,10 +80,10 @@ impl TerminalSink {
     pub(crate) fn new(time_left: TimeLeft) -> TerminalSink {
         let lines = MultiProgress::new();
         let overall = lines.add(ProgressBar::new(0));
-        overall.set_style(overall_style(Term::stderr().size().1));
+        overall.set_style(overall_style(ScreenSize::of(&Term::stderr()).columns));
         let (terminal, more) = (Term::stderr(), ProgressBar::hidden());
         let (queued, metrics, hashing) = (HashSet::new(), Metrics::default(), None);
-        let (size, running) = (terminal.size(), IndexMap::new());
+        let (size, running) = (ScreenSize::of(&terminal), IndexMap::new());
         let pushed_off = 0;
         TerminalSink { lines, terminal, size, pushed_off, running, queued, more, overall, hashing, time_left, metrics }
     }
@@ -82,7 +96,7 @@ impl TerminalSink {
 
     /// Gives lines to the stages that began first, as many as the screen has room for.
     fn arrange(&mut self) {
-        let room = usize::from(self.size.0).saturating_sub(OTHER_LINES).max(1);
+        let room = self.size.rows.saturating_sub(OTHER_LINES).max(1);
         let hidden = self.running.len().saturating_sub(room);
         for row in self.running.values_mut().skip(room) {
             if let Some(bar) = row.bar.take() {
@@ -115,7 +129,7 @@ impl TerminalSink {
         let metric = self.metrics.of_running(instance).into_iter().next();
         let mut metric = metric.map_or_else(String::new, |metric| format!("  {metric}"));
         let Some(Row { bar: Some(bar), width, progress, .. }) = self.running.get_mut(instance) else { return };
-        let columns = usize::from(self.size.1);
+        let columns = self.size.columns;
         let has_room = |beside: usize| beside + NARROWEST <= columns;
         let mut beside = BESIDE_NAME;
         if let Some((done, total, unit)) = progress {
@@ -149,20 +163,19 @@ impl TerminalSink {
     }
 
     /// Draws all lines for a screen of another size.
-    fn resize(&mut self, size: (u16, u16)) {
-        let (rows, columns) = (usize::from(size.0), usize::from(size.1).max(1));
+    fn resize(&mut self, size: ScreenSize) {
         let before = std::mem::replace(&mut self.size, size);
-        let (lines, now) = self.lines_now(usize::from(before.1), columns);
+        let (lines, now) = self.lines_now(before.columns, size.columns.max(1));
         // Lines that a higher screen shows again, of those that a lower one has pushed off its top.
-        let again = rows.saturating_sub(usize::from(before.0)).min(self.pushed_off);
+        let again = size.rows.saturating_sub(before.rows).min(self.pushed_off);
         if now + again > lines {
             let up = now + again - 1;
             let down = if lines > 1 { format!("\u{1b}[{}B", lines - 1) } else { String::new() };
             // A terminal that is gone stops the view, not the run.
             let _ = self.terminal.write_str(&format!("\u{1b}[{up}A\r\u{1b}[J{down}"));
         }
-        self.pushed_off = (self.pushed_off - again) + now.saturating_sub(rows);
-        self.overall.set_style(overall_style(size.1));
+        self.pushed_off = (self.pushed_off - again) + now.saturating_sub(size.rows);
+        self.overall.set_style(overall_style(size.columns));
         self.arrange();
         let shown: Vec<String> =
             self.running.iter().filter(|(_, row)| row.bar.is_some()).map(|(name, _)| name.clone()).collect();
@@ -221,7 +234,7 @@ fn cut(name: &str, room: usize) -> String {
 }
 
 /// Style of the total line, which is to be no wider than the screen.
-fn overall_style(columns: u16) -> ProgressStyle {
+fn overall_style(columns: usize) -> ProgressStyle {
     style(if columns < WIDE {
         "{elapsed:>6} {pos}/{len}{msg}"
     } else {
@@ -292,7 +305,7 @@ impl EventSink for TerminalSink {
     }
 
     fn tick(&mut self) {
-        let size = self.terminal.size();
+        let size = ScreenSize::of(&self.terminal);
         if size != self.size {
             self.resize(size);
         }

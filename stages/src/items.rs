@@ -22,6 +22,15 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 
+/// A file of an item, and the path that it goes to.
+#[derive(Debug)]
+pub struct ItemPlacement<'f> {
+    /// File.
+    pub file: &'f ItemFile,
+    /// Path of an output, or inside one.
+    pub path: PathBuf,
+}
+
 /// Between two reports of progress.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
@@ -200,9 +209,9 @@ impl<'c> ItemCache<'c> {
         self.store.as_ref().map(|(items, _)| items.path_of(file))
     }
 
-    /// Places files of items at paths, in parallel; see [`ItemCache::place`].
-    pub fn place_all(&self, files: &[(&ItemFile, PathBuf)]) -> Result<(), StageError> {
-        files.par_iter().try_for_each(|(file, path)| self.place(file, path))
+    /// Places files of items, in parallel; see [`ItemCache::place`].
+    pub fn place_all(&self, files: &[ItemPlacement<'_>]) -> Result<(), StageError> {
+        files.par_iter().try_for_each(|ItemPlacement { file, path }| self.place(file, path))
     }
 
     /// Places a file of an item at `path`, an output or inside one.

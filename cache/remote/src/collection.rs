@@ -69,12 +69,20 @@ pub struct CollectionPlan {
     going: Going,
 }
 
-/// Keys that go, with the times at which they were put there, in the order in which they go.
+/// A key that goes, unless it was put there again.
+#[derive(Debug, Clone)]
+struct Removal {
+    key: String,
+    /// Time at which it was put there, in seconds of the clock there.
+    put: i64,
+}
+
+/// Keys that go, in the order in which they go.
 #[derive(Debug, Clone, Default)]
 struct Going {
-    records: Vec<(String, i64)>,
-    folders: Vec<(String, i64)>,
-    rest: Vec<(String, i64)>,
+    records: Vec<Removal>,
+    folders: Vec<Removal>,
+    rest: Vec<Removal>,
 }
 
 /// Everything that a remote cache holds, by area. Records are listed last: what they name is listed by then.
@@ -204,8 +212,8 @@ impl Remote {
     }
 
     /// Removes keys; returns whether all are gone, none of them having been put there again.
-    fn remove_all(&self, lease: &Lease<'_>, keys: &[(String, i64)]) -> Result<bool, RemoteError> {
-        let removed = try_map(keys, REQUESTS, |(key, put)| {
+    fn remove_all(&self, lease: &Lease<'_>, keys: &[Removal]) -> Result<bool, RemoteError> {
+        let removed = try_map(keys, REQUESTS, |Removal { key, put }| {
             lease.check()?;
             self.act(|storage| storage.remove(key, *put))
         })?;
@@ -300,9 +308,9 @@ impl Judge<'_> {
 
 impl CollectionPlan {
     /// Takes the bytes of a key that goes into account.
-    fn goes(&mut self, key: String, stat: &Stat) -> (String, i64) {
+    fn goes(&mut self, key: String, stat: &Stat) -> Removal {
         self.bytes_freed += stat.bytes;
-        (key, stat.put)
+        Removal { key, put: stat.put }
     }
 }
 

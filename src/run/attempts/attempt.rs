@@ -22,7 +22,7 @@ use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::facts::{Facts, RunFacts};
 use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::sandbox::{Cleared, Sandbox, ScratchFolder, TakeError};
-use crate::run::attempts::stage_variables::{StageVariables, environment, script_of};
+use crate::run::attempts::stage_variables::{FoundImage, StageVariables, environment, script_of};
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
 use crate::run::executor::job::{Job, Launch, ResourceUse, StoredOutputs};
@@ -196,7 +196,7 @@ impl Attempt {
         let variables = environment(&self.sandbox, state, inputs.project, instance, allocation, variables);
         let launch = match &instance.work {
             Work::Command(command) => {
-                let image = inputs.versions.image(command).map(|image| (image, image.local.as_str()));
+                let image = inputs.versions.image(command).map(|image| FoundImage { image, reference: &image.local });
                 Launch::Script(script_of(command, image, variables.inside))
             }
             Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {

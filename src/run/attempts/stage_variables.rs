@@ -78,9 +78,16 @@ pub(crate) fn environment(
     StageVariables { environment, secrets, inside: ContainerVariables::default() }
 }
 
-/// Script of `command`; in a container of an image, which is given as the engine finds it, with the variables `inside`.
-pub(crate) fn script_of(command: &CommandLine, image: Option<(&Image, &str)>, inside: ContainerVariables) -> Script {
-    let container = image.map(|(image, reference)| {
+/// An image, and how the engine that runs it finds it.
+#[derive(Clone, Copy)]
+pub(crate) struct FoundImage<'i> {
+    pub(crate) image: &'i Image,
+    pub(crate) reference: &'i str,
+}
+
+/// Script of `command`; in a container of an image with the variables `inside`.
+pub(crate) fn script_of(command: &CommandLine, image: Option<FoundImage<'_>>, inside: ContainerVariables) -> Script {
+    let container = image.map(|FoundImage { image, reference }| {
         Box::new(JobContainer { image: image.clone(), reference: reference.to_owned(), variables: inside })
     });
     Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone(), container }

@@ -12,7 +12,7 @@ use crate::gpu::GpuId;
 use crate::plan::{InstanceId, Work};
 use crate::run::attempts::attempt::prepare_sandbox;
 use crate::run::attempts::sandbox::Sandbox;
-use crate::run::attempts::stage_variables::{StageVariables, environment, script_of};
+use crate::run::attempts::stage_variables::{FoundImage, StageVariables, environment, script_of};
 use crate::run::container::{ContainerRun, Purpose, interactive, mounts, new_name};
 use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::job::JobContainer;
@@ -162,7 +162,7 @@ impl Session<'_> {
             environment(&sandbox, state.as_deref(), project, instance, &allocation, variables);
         let script = match &instance.work {
             Work::Command(command) => {
-                let image = versions.image(command).map(|image| (image, image.local.as_str()));
+                let image = versions.image(command).map(|image| FoundImage { image, reference: &image.local });
                 if command.container.is_some() && image.is_none() {
                     return Err(ShellError::NoImage(instance.name.clone()));
                 }

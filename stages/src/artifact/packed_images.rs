@@ -77,11 +77,20 @@ impl PackedImagesOutput {
     }
 }
 
+/// An image of a shard.
+#[derive(Debug)]
+pub struct PackedImage {
+    /// Id.
+    pub id: String,
+    /// Pixels of its channels.
+    pub planes: Planes,
+}
+
 /// Writes a shard.
-pub fn write_shard(path: &Path, channels: &[String], images: &[(String, Planes)]) -> Result<(), StageError> {
+pub fn write_shard(path: &Path, channels: &[String], images: &[PackedImage]) -> Result<(), StageError> {
     let failed = |error: safetensors::SafeTensorError| StageError::io(path)(std::io::Error::other(error));
     let mut views = Vec::with_capacity(images.len());
-    for (id, planes) in images {
+    for PackedImage { id, planes } in images {
         views.push((id.as_str(), TensorView::new(Dtype::U8, planes.shape.to_vec(), &planes.bytes).map_err(failed)?));
     }
     let metadata = HashMap::from([(CHANNELS.to_owned(), channels.join(","))]);

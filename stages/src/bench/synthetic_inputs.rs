@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 
 use crate::artifact::checkpoint::CheckpointInput;
-use crate::artifact::packed_images::{IndexRow, PackedImagesInput, PackedImagesOutput, Planes, write_shard};
+use crate::artifact::packed_images::{
+    IndexRow, PackedImage, PackedImagesInput, PackedImagesOutput, Planes, write_shard,
+};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::error::StageError;
 use crate::learn::data::Normalisation;
@@ -50,8 +52,9 @@ impl SyntheticInputs {
         let mut index = Vec::new();
         for (number, ids) in ids.chunks(SHARD).enumerate() {
             let shard = format!("{number}.safetensors");
-            let image = |(at, id): (usize, &String)| (id.clone(), noise(number * SHARD + at, side));
-            let images: Vec<(String, Planes)> = ids.iter().enumerate().map(image).collect();
+            let image =
+                |(at, id): (usize, &String)| PackedImage { id: id.clone(), planes: noise(number * SHARD + at, side) };
+            let images: Vec<PackedImage> = ids.iter().enumerate().map(image).collect();
             write_shard(&path.join(&shard), &channels, &images)?;
             let row = |id: &String| IndexRow { id: id.clone(), shard: shard.clone(), height: side, width: side };
             index.extend(ids.iter().map(row));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, fail_if_bad, write_skipped};
-use crate::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, Shard, write_shard};
+use crate::artifact::packed_images::{IndexRow, PackedImage, PackedImagesOutput, Planes, Shard, write_shard};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -212,7 +212,7 @@ impl<'s> PerItem for Pack<'s> {
             match planes {
                 Ok(planes) => {
                     outcomes.push(Outcome::Packed { shape: planes.shape, digest: Digest::of(&planes.bytes) });
-                    images.push((member.id.to_owned(), planes));
+                    images.push(PackedImage { id: member.id.to_owned(), planes });
                 }
                 Err(Fault { channel, reason }) if self.reading.on_bad == OnBad::Skip => {
                     outcomes.push(Outcome::Bad { channel, reason });

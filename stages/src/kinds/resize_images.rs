@@ -16,7 +16,7 @@ use crate::error::StageError;
 use crate::image_sets::map_images::{map_set, without_long_names};
 use crate::image_sets::read_options::{FaintImages, ReadOptions};
 use crate::input_ports;
-use crate::items::{ItemCache, PerItem};
+use crate::items::{ItemCache, ItemPlacement, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::{BindError, BoundOutputs, OutputPort, OutputPorts, OutputValue};
@@ -210,7 +210,7 @@ impl StageKind for ResizeImages {
                 let header = params.header(size, result.value);
                 let name = params.file_name(image);
                 for stored in result.files.iter().filter(|file| file.name == size.to_string()) {
-                    files.push((stored, folder.join(&name)));
+                    files.push(ItemPlacement { file: stored, path: folder.join(&name) });
                     let (id, channel, file) = (image.id.clone(), image.channel.clone(), name.clone());
                     let (bytes, digest) = (stored.bytes, stored.digest);
                     manifest.push(ManifestRow { id, channel, file, header, bytes, digest });

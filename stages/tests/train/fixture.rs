@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use athanor_stages::artifact::matrix::MatrixOutput;
-use athanor_stages::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, write_shard};
+use athanor_stages::artifact::packed_images::{IndexRow, PackedImage, PackedImagesOutput, Planes, write_shard};
 use athanor_stages::context::{Reporter, StageContext, StageReport};
 use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::nn::devices::Devices;
@@ -120,14 +120,14 @@ impl Fixture {
         let folder = self.path(name);
         std::fs::create_dir_all(&folder).unwrap();
         let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
-        let planes = |image: usize| {
+        let image = |image: usize| {
             let bytes = pixels(image, channels.len(), side);
-            Planes { shape: [channels.len(), side, side], bytes }
+            PackedImage { id: format!("image{image}"), planes: Planes { shape: [channels.len(), side, side], bytes } }
         };
-        let images: Vec<(String, Planes)> = (0..images).map(|image| (format!("image{image}"), planes(image))).collect();
+        let images: Vec<PackedImage> = (0..images).map(image).collect();
         write_shard(&folder.join("0.safetensors"), &channels, &images).unwrap();
-        let row = |(id, _): &(String, Planes)| IndexRow {
-            id: id.clone(),
+        let row = |image: &PackedImage| IndexRow {
+            id: image.id.clone(),
             shard: "0.safetensors".to_owned(),
             height: side,
             width: side,

@@ -196,16 +196,22 @@ fn header_of(path: &Path) -> Result<Header, StageError> {
     decode::header_as(&bytes, &first_page()).map_err(|error| StageError::mismatch(error.to_string()))
 }
 
+/// A file that was not fetched, and why.
+pub(crate) struct FailedFile<'f> {
+    pub(crate) wanted: &'f WantedFile,
+    pub(crate) error: &'f FetchError,
+}
+
 /// Fails with the first failures, unless there are none.
-pub(crate) fn report(failures: &[(&WantedFile, &FetchError)], files: usize) -> Result<(), StageError> {
+pub(crate) fn report(failures: &[FailedFile<'_>], files: usize) -> Result<(), StageError> {
     const SHOWN: usize = 5;
-    let Some((_, first)) = failures.first() else { return Ok(()) };
+    let Some(FailedFile { error: first, .. }) = failures.first() else { return Ok(()) };
     let mut message = match failures.len() {
         1 if files == 1 => first.to_string(),
         count => format!("{count} of {files} files could not be fetched:"),
     };
     if files > 1 {
-        failures.iter().take(SHOWN).for_each(|(_, error)| message += &format!("\n  {error}"));
+        failures.iter().take(SHOWN).for_each(|failed| message += &format!("\n  {}", failed.error));
     }
     if failures.len() > SHOWN {
         message += &format!("\n  and {} more, all of them in the stage's log", failures.len() - SHOWN);

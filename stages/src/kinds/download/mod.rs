@@ -20,8 +20,7 @@ use crate::input_ports;
 use crate::items::{Computed, ItemCache};
 use crate::kind::StageKind;
 use crate::ports::{OutputPort, OutputValue};
-use athanor_fetch::FetchError;
-use fetch_missing::{FetchedFile, FetchedFiles};
+use fetch_missing::{FailedFile, FetchedFile, FetchedFiles};
 use mirror::Mirror;
 pub use outputs::DownloadOutputs;
 pub use params::{DownloadParams, OutputForm, TransferParams};
@@ -83,7 +82,7 @@ impl StageKind for Download {
         let items = ItemCache::of::<Self>(context)?;
         let fetched = fetch_missing::fetch_missing(&params, &wanted, &items, context)?;
         let failures = failures(&wanted, &fetched);
-        let log = |(_, error): &(&WantedFile, &FetchError)| context.log(error.to_string());
+        let log = |failed: &FailedFile<'_>| context.log(failed.error.to_string());
         failures.iter().for_each(log);
         let nothing_left = failures.len() == wanted.len();
         if params.on_bad == OnBad::Error || nothing_left {
@@ -99,14 +98,14 @@ impl StageKind for Download {
     }
 }
 
-fn failures<'a>(wanted: &'a [WantedFile], fetched: &'a FetchedFiles) -> Vec<(&'a WantedFile, &'a FetchError)> {
+fn failures<'a>(wanted: &'a [WantedFile], fetched: &'a FetchedFiles) -> Vec<FailedFile<'a>> {
     let outcomes = wanted.iter().zip(fetched.outcomes());
-    outcomes.filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().err()?))).collect()
+    outcomes.filter_map(|(wanted, outcome)| Some(FailedFile { wanted, error: outcome.as_ref().err()? })).collect()
 }
 
-fn write_failures(outputs: &DownloadOutputs, failures: &[(&WantedFile, &FetchError)]) -> Result<(), StageError> {
+fn write_failures(outputs: &DownloadOutputs, failures: &[FailedFile<'_>]) -> Result<(), StageError> {
     let Some(table) = &outputs.failures else { return Ok(()) };
-    let rows = failures.iter().map(|(wanted, error)| {
+    let rows = failures.iter().map(|FailedFile { wanted, error }| {
         let (attempts, reason) = (error.attempts.to_string(), error.kind.to_string());
         [wanted.id.clone(), wanted.channel.clone(), fetch_missing::address(wanted), attempts, reason]
     });
@@ -121,7 +120,7 @@ fn place_images(
     outputs: &DownloadOutputs,
 ) -> Result<(), StageError> {
     let failures = failures(wanted, fetched);
-    let bad: HashSet<&str> = failures.iter().map(|(wanted, _)| wanted.id.as_str()).collect();
+    let bad: HashSet<&str> = failures.iter().map(|failed| failed.wanted.id.as_str()).collect();
     let channels: IndexSet<&str> = wanted.iter().map(|wanted| wanted.channel.as_str()).collect();
     let good =
         wanted.iter().zip(fetched.outcomes()).filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().ok()?)));

@@ -19,7 +19,7 @@ use crate::error::StageError;
 use crate::image_sets::map_images::{MappedImages, map_set, without_long_names};
 use crate::image_sets::read_options::ReadOptions;
 use crate::input_ports;
-use crate::items::ItemCache;
+use crate::items::{ItemCache, ItemPlacement};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::{BindError, BoundOutputs, OutputPort, OutputPorts, OutputValue};
@@ -175,8 +175,9 @@ impl StageKind for ImportImages {
             (true, false) => layout::by_colours(each, names),
             (false, _) => layout::by_files(each),
         };
-        let placed: Vec<_> =
-            files.sources.iter().map(|(stored, name)| (stored, outputs.images.path().join(name))).collect();
+        let path = |name: &String| outputs.images.path().join(name);
+        let placed: Vec<ItemPlacement<'_>> =
+            files.sources.iter().map(|(file, name)| ItemPlacement { file, path: path(name) }).collect();
         items.place_all(&placed)?;
         write_manifest(&outputs.images, &files.manifest)?;
         if let Some((output, labels)) = labels {

@@ -9,7 +9,7 @@ use athanor_cache::{Cache, OutputRecord, Unsynced};
 
 use crate::plan::{InstanceId, Work};
 use crate::run::attempts::sandbox::Sandbox;
-use crate::run::attempts::stage_variables::{StageVariables, environment, script_of};
+use crate::run::attempts::stage_variables::{FoundImage, StageVariables, environment, script_of};
 use crate::run::environment::Variables;
 use crate::run::executor::job::{Executor, Exit, Job, Launch};
 use crate::run::executor::resources::{Allocation, misfits};
@@ -111,7 +111,7 @@ impl Agent {
             environment(&sandbox, folder, &self.spec.project, &request.instance, allocation, &variables);
         let launch = match (&request.instance.work, &request.worker) {
             (Work::Command(command), _) => {
-                let image = request.image.as_ref().map(|image| (image, image.elsewhere()));
+                let image = request.image.as_ref().map(|image| FoundImage { image, reference: image.elsewhere() });
                 Launch::Script(script_of(command, image, inside))
             }
             (Work::BuiltIn { .. }, Some(worker)) => {
