@@ -67,18 +67,15 @@ fn best(instances: &[InstanceId], numbers: &impl Fn(InstanceId) -> Vec<(String, 
 /// Instances by stage: stages that no other one reads from first, and of these the last ones first.
 fn stages_by_weight(plan: &Plan) -> Vec<Vec<InstanceId>> {
     let mut by_stage: Vec<Vec<InstanceId>> = vec![Vec::new(); plan.stages.len()];
-    let mut last: Vec<usize> = Vec::new();
-    for id in plan.order() {
+    // Place of the last instance of each stage in the order.
+    let mut last: Vec<Option<usize>> = vec![None; plan.stages.len()];
+    for (place, id) in plan.order().into_iter().enumerate() {
         let stage = plan.instances[id.index()].stage;
         by_stage[stage].push(id);
-        last.push(stage);
+        last[stage] = Some(place);
     }
-    let mut stages: Vec<usize> = Vec::new();
-    for stage in last.into_iter().rev() {
-        if !stages.contains(&stage) {
-            stages.push(stage);
-        }
-    }
+    let mut stages: Vec<usize> = (0..last.len()).filter(|stage| last[*stage].is_some()).collect();
+    stages.sort_by_key(|stage| std::cmp::Reverse(last[*stage]));
     stages.sort_by_key(|stage| by_stage[*stage].iter().any(|id| plan.consumers(*id).next().is_some()));
     stages.into_iter().map(|stage| std::mem::take(&mut by_stage[stage])).collect()
 }
