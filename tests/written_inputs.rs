@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Outcome, Project, events};
+use support::{Outcome, Project, events, is_root};
 
 /// `a` makes a file and a folder, `evil` does something to them, `c` says what they hold, after `evil` or beside it.
 fn pipeline(line: &str, after: bool) -> String {
@@ -49,8 +49,26 @@ fn assert_sound(project: &Project, what: &str) {
     assert_eq!(verified.code, 0, "{what}: {verified:?}");
 }
 
+/// Permissions do not hold the superuser back.
+#[test]
+fn stages_of_the_superuser_spoil_nothing_as_root() {
+    if is_root() {
+        changed_content_fails_and_spoils_nothing();
+        changed_bits_are_put_back();
+    }
+}
+
 #[test]
 fn a_stage_that_changes_the_content_of_an_input_fails_and_spoils_nothing() {
+    changed_content_fails_and_spoils_nothing();
+}
+
+#[test]
+fn bits_that_are_changed_are_put_back() {
+    changed_bits_are_put_back();
+}
+
+fn changed_content_fails_and_spoils_nothing() {
     let lines = [
         ("append", "chmod u+w $(readlink -f ${{ inputs.f }}); echo x >> ${{ inputs.f }}"),
         (
@@ -95,8 +113,7 @@ fn files_added_to_a_folder_are_removed_and_named() {
     assert!(project.run(&[]).out.contains("up to date"));
 }
 
-#[test]
-fn bits_that_are_changed_are_put_back() {
+fn changed_bits_are_put_back() {
     for mode in ["+x", "000", "777"] {
         let line = format!("chmod {mode} $(readlink -f ${{{{ inputs.f }}}}) ${{{{ inputs.d }}}}/x.txt");
         let project = Project::new(&pipeline(&line, true));
