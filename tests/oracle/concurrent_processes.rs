@@ -13,7 +13,7 @@ use super::edits;
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::program::SIZE;
-use super::project_dir::{Broken, Going, ProjectDir, Ran};
+use super::project_dir::{Around, Broken, Going, ProjectDir, Ran};
 use super::request::Request;
 use super::scale::Size;
 
@@ -32,7 +32,12 @@ pub(crate) fn case(seed: u64) -> Result<u64, String> {
     let together = rng.bool();
     let place = |number: usize| {
         let folder = if together && number < 4 { 0 } else { number };
-        ProjectDir { folder: root.join(folder.to_string()), cache: root.join("cache"), clock: Clock::Real }
+        ProjectDir {
+            folder: root.join(folder.to_string()),
+            cache: root.join("cache"),
+            clock: Clock::Real,
+            around: Around::default(),
+        }
     };
     let places: Vec<ProjectDir> = (0..projects.len()).map(place).collect();
     for (place, project) in places.iter().zip(&projects) {

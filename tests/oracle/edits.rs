@@ -66,8 +66,11 @@ fn add_stage(project: &mut Project, rng: &mut Rng, size: Size) {
     let when = points::when(project, rng, &axes);
     let (exclude, include) = (points::exclude(project, rng, &axes), points::include(project, rng, &axes));
     let (seed, cpus) = (rng.u32(0..2), rng.u32(1..3));
-    let reads = reads(rng).filter(|_| matches!(work, Work::Command { .. }));
-    project.stages.push(Stage { name, work, seed, axes, exclude, include, when, inputs, reads, cpus });
+    let is_command = matches!(work, Work::Command { .. });
+    let reads = reads(rng).filter(|_| is_command);
+    let sets = sets(project, rng, &axes).filter(|_| is_command);
+    let asks = is_command && rng.bool();
+    project.stages.push(Stage { name, work, seed, axes, exclude, include, when, inputs, reads, sets, asks, cpus });
     if wire(project).is_err() || size.is_exceeded_by(project) {
         project.stages.pop();
     } else {
@@ -105,6 +108,11 @@ fn input(project: &Project, rng: &mut Rng, number: usize) -> Input {
 fn reads(rng: &mut Rng) -> Option<&'static str> {
     let all = [FILES[0], FILES[2], PACK];
     (rng.u32(0..6) == 0).then(|| all[rng.usize(0..all.len())])
+}
+
+/// Now and then a variable that is set.
+fn sets(project: &Project, rng: &mut Rng, axes: &[usize]) -> Option<Word> {
+    (rng.u32(0..4) == 0).then(|| word(project, rng, axes))
 }
 
 /// The name of a port, which says whether the stage may write to what it reads there.
@@ -167,7 +175,7 @@ pub(crate) fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise:
 
 fn edit_anyhow(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
     let at = rng.usize(0..project.stages.len());
-    match rng.u32(0..24) {
+    match rng.u32(0..26) {
         0..3 => {
             let var = rng.usize(0..project.vars.len());
             project.vars[var] = rng.u32(0..WORDS);
@@ -227,6 +235,15 @@ fn edit_anyhow(project: &mut Project, rng: &mut Rng, size: Size, may_revise: boo
         22 if matches!(project.stages[at].work, Work::Command { .. }) => {
             project.stages[at].reads = reads(rng);
             "what a stage reads in place"
+        }
+        23 if matches!(project.stages[at].work, Work::Command { .. }) => {
+            let axes = project.stages[at].axes.clone();
+            project.stages[at].sets = sets(project, rng, &axes);
+            "the variable that a stage sets"
+        }
+        24 if matches!(project.stages[at].work, Work::Command { .. }) => {
+            project.stages[at].asks = rng.bool();
+            "what a stage may see and write"
         }
         19 | 20 => points::change(project, rng, at),
         _ => "nothing",

@@ -28,6 +28,7 @@ use super::pack;
 use super::shelf::Shelf;
 use super::shell::{self, Folder};
 use super::spoils::{Spoil, is_writable};
+use super::yaml::SHOWN;
 
 /// The folder that projects seem to lie in.
 pub(crate) const PROJECT: &str = "/project";
@@ -194,7 +195,11 @@ impl RunBackend for InMemory {
         let instance = &inputs.plan.instances[id.index()];
         let line = |text| Launch::Script(Script { shell: Shell::Default, path: "", text, container: None });
         let launch = match &instance.work {
-            athanor::plan::Work::Command(command) => line(command.line.clone()),
+            athanor::plan::Work::Command(command) => {
+                let set = command.env.iter().find(|variable| variable.name == SHOWN);
+                let shown = set.map_or_else(String::new, |variable| format!(" {}", variable.value));
+                line(command.line.replace(&format!(" ${{{SHOWN}-}}"), &shown))
+            }
             // What a worker gets is the kind, its parameters, the seed and files; here all are in the line.
             athanor::plan::Work::BuiltIn { params } => {
                 let (kind, revision, seed) = (instance.kind.name(), instance.kind.revision(), instance.seed);

@@ -72,6 +72,13 @@ pub(crate) fn compute(project: &Project, known: &HashSet<Key>, world: &World<'_>
     Ok(Computation { instances })
 }
 
+/// Values of words at a point.
+struct Values {
+    words: Vec<u32>,
+    /// The number in the variable that is set.
+    set: Option<u32>,
+}
+
 /// What one input reads.
 struct Read {
     wired: wiring::Read,
@@ -99,16 +106,20 @@ fn compute_one(
     if reads.iter().any(|read| read.contents.is_none()) {
         return computed;
     }
-    let words: Vec<u32> = stage.work.words().iter().filter_map(|word| project.value(word, &computed.point)).collect();
-    let key: Key = describe(project, stage, &words, &reads).into();
+    let value = |word| project.value(word, &computed.point);
+    let values = Values {
+        words: stage.work.words().iter().filter_map(value).collect(),
+        set: stage.sets.as_ref().and_then(value),
+    };
+    let key: Key = describe(project, stage, &values, &reads).into();
     let is_exposed =
         |read: &&Read| matches!(read.wired.source, Source::Instances(..)) && !is_writable(&read.wired.port);
     let exposed = reads.iter().filter(is_exposed).filter_map(|read| read.contents.clone());
-    (computed.word, computed.exposed) = (words[0], exposed.flatten().collect());
-    let changes = computed.exposed.iter().any(|made| (world.changes)(&key, words[0], made));
-    computed.fails = changes || (world.fails)(&key, words[0]);
+    (computed.word, computed.exposed) = (values.words[0], exposed.flatten().collect());
+    let changes = computed.exposed.iter().any(|made| (world.changes)(&key, computed.word, made));
+    computed.fails = changes || (world.fails)(&key, computed.word);
     if world.regardless || known.contains(&key) || !computed.fails {
-        computed.contents = contents(project, stage, &words, &reads, &key, world).map(Rc::new);
+        computed.contents = contents(project, stage, &values, &reads, &key, world).map(Rc::new);
     }
     computed.key = Some(key);
     computed
@@ -126,7 +137,7 @@ fn reading(project: &Project, wired: wiring::Read, instances: &[Computed]) -> Re
 }
 
 /// The identity of work, by what the language says it is.
-fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> String {
+fn describe(project: &Project, stage: &Stage, Values { words, set }: &Values, reads: &[Read]) -> String {
     let inputs: BTreeMap<&str, _> = reads.iter().map(|read| (read.wired.port.as_str(), &read.contents)).collect();
     let work = match &stage.work {
         Work::Command { shell, script, filter, shape, second, .. } => {
@@ -138,7 +149,9 @@ fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> 
             let paths: Vec<_> = reads.iter().map(path).collect();
             let script = script.map(|script| (script, &project.files[&script_path(script)]));
             let in_place = stage.reads.map(|path| (path, pack::content(&project.files, path)));
-            format!("{GUARD} {shell:?} {script:?} {words:?} {paths:?} {in_place:?} {filter:?} {shape:?} {second}")
+            format!(
+                "{GUARD} {shell:?} {script:?} {words:?} {set:?} {paths:?} {in_place:?} {filter:?} {shape:?} {second}"
+            )
         }
         Work::Tables(_) => format!("tables {} {}", project.revisions.tables, words[0]),
         Work::Rows(_) => format!("rows {} {}", project.revisions.rows, words[0]),
@@ -149,7 +162,7 @@ fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> 
 fn contents(
     project: &Project,
     stage: &Stage,
-    words: &[u32],
+    Values { words, set }: &Values,
     reads: &[Read],
     key: &Key,
     world: &World<'_>,
@@ -162,9 +175,10 @@ fn contents(
     };
     let first = words[0];
     let words = words.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    let spoken = set.iter().fold(words.clone(), |words, number| format!("{words} n{number}"));
     let said = match script {
-        Some(script) => said_by(&project.files[&script_path(*script)], &words),
-        None => words.clone(),
+        Some(script) => said_by(&project.files[&script_path(*script)], &spoken),
+        None => spoken,
     };
     let in_place = stage.reads.map(|path| project.shown_in_place(path)).unwrap_or_default();
     let text = filter.apply(&[format!("{said}\n").as_bytes(), &read, in_place.as_bytes()].concat());

@@ -57,6 +57,10 @@ pub(crate) struct Stage {
     pub(crate) inputs: Vec<Input>,
     /// Path of the project that a command reads where it lies.
     pub(crate) reads: Option<&'static str>,
+    /// The number in the variable that a command sets, where it sets one.
+    pub(crate) sets: Option<Word>,
+    /// Whether a command asks for a variable of the user's and for a folder to write to, which change nothing.
+    pub(crate) asks: bool,
     /// CPUs it asks for, which change nothing. A command with an even number keeps state, which changes nothing either.
     pub(crate) cpus: u32,
 }
@@ -195,6 +199,11 @@ pub(crate) fn script_path(number: usize) -> String {
 }
 
 impl Stage {
+    /// The words of its work and of what it sets.
+    pub(crate) fn all_words(&self) -> impl Iterator<Item = &Word> {
+        self.work.words().iter().chain(&self.sets)
+    }
+
     /// Whether it keeps state.
     pub(crate) fn has_state(&self) -> bool {
         matches!(self.work, Work::Command { .. }) && self.cpus.is_multiple_of(2)

@@ -12,7 +12,7 @@ use super::made::Made;
 use super::model::{Computation, Computed, Key, World, compute};
 use super::pack::CONTENT;
 use super::pipeline::{Project, Work};
-use super::project_dir::{Broken, Going, ProjectDir, Ran};
+use super::project_dir::{Around, Broken, Going, ProjectDir, Ran};
 use super::request::Request;
 use super::scale::Size;
 use super::wiring::wire;
@@ -39,6 +39,8 @@ pub(crate) struct Case {
     pub(crate) kills: u64,
     /// Whether the cache is collected after every run that was cut off.
     pub(crate) collects_always: bool,
+    /// Whether stages are about to write to what they are only to read.
+    pub(crate) is_spoiling: bool,
     /// Whether something may have been spoilt that nobody has looked at since.
     pub(crate) is_doubtful: bool,
     /// The project as it was when a run last said that it had begun.
@@ -61,7 +63,8 @@ pub(crate) fn collections(seed: u64) -> Result<u64, String> {
 fn go_through(seed: u64, collects_always: bool) -> Result<u64, String> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
-    let place = ProjectDir { folder: root.join("project"), cache: root.join("cache"), clock: Clock::Real };
+    let (home, cache) = (root.join("project"), root.join("cache"));
+    let place = ProjectDir { folder: home, cache, clock: Clock::Real, around: Around::default() };
     std::fs::create_dir(&place.folder).unwrap();
     let mut rng = Rng::with_seed(seed);
     let mut case = Case {
@@ -75,6 +78,7 @@ fn go_through(seed: u64, collects_always: bool) -> Result<u64, String> {
         runs: 0,
         kills: 0,
         collects_always,
+        is_spoiling: false,
         is_doubtful: false,
         begun: None,
         story: Vec::new(),
@@ -129,8 +133,12 @@ impl Case {
     pub(crate) fn start(&mut self, request: &Request, broken: &Broken) -> Going {
         self.place.write(&self.project, broken);
         self.place.clock = self.place.clock.jump(&mut self.rng);
+        self.place.around = Around::any(&mut self.rng);
+        // A sandbox keeps stages from writing to what they are only to read.
+        self.place.around.is_sandboxed &= !self.is_spoiling;
         self.runs += 1;
-        self.story.push(format!("run, broken {:?}, {:?}", broken.keys(), self.place.clock));
+        let ProjectDir { clock, around, .. } = &self.place;
+        self.story.push(format!("run, broken {:?}, {clock:?}, {around:?}", broken.keys()));
         self.place.start(&self.project, request)
     }
 

@@ -16,6 +16,7 @@ use super::model::{Computation, Computed};
 use super::pack::IGNORED;
 use super::pipeline::Project;
 use super::request::Request;
+use super::yaml::{PASSED, SHOWN};
 
 /// A project folder and a cache.
 pub(crate) struct ProjectDir {
@@ -23,6 +24,22 @@ pub(crate) struct ProjectDir {
     pub(crate) cache: PathBuf,
     /// How the clock stands.
     pub(crate) clock: Clock,
+    /// The user's variables and whether commands run in a sandbox, which change nothing.
+    pub(crate) around: Around,
+}
+
+/// What surrounds a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Around {
+    pub(crate) is_sandboxed: bool,
+    /// The number in the user's variables.
+    pub(crate) number: u32,
+}
+
+impl Around {
+    pub(crate) fn any(rng: &mut Rng) -> Around {
+        Around { is_sandboxed: rng.bool(), number: rng.u32(0..3) }
+    }
 }
 
 /// What lines do first that have such a first word.
@@ -94,8 +111,11 @@ impl ProjectDir {
     fn athanor(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(&self.folder).arg("--cache").arg(&self.cache);
+        let Around { is_sandboxed, number } = self.around;
+        command.env("ATHANOR_SANDBOX", if is_sandboxed { "on" } else { "off" });
         // Stages leave signs in the project folder.
-        command.env("ATHANOR_SANDBOX", "off");
+        command.env("ATHANOR_SANDBOX_WRITES", "broken");
+        command.envs([SHOWN, PASSED].map(|name| (name, format!("of the user {number}"))));
         self.clock.set(&mut command);
         command
     }

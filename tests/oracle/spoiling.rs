@@ -38,7 +38,9 @@ impl Case {
         let broken: Broken = spoiling.iter().map(|(word, action)| (*word, action.lines())).collect();
         let cut = self.rng.u32(0..4) == 0 || self.collects_always;
         let request = Request { keep_going: self.rng.u32(0..4) > 0, ..self.request() };
+        self.is_spoiling = true;
         let mut going = self.start(&request, &broken);
+        self.is_spoiling = false;
         if cut {
             going.hear(self.rng.u32(0..16));
             std::thread::sleep(Duration::from_micros(self.rng.u64(0..15_000)));

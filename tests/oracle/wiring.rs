@@ -50,7 +50,7 @@ pub(crate) fn wire(project: &Project) -> Result<Vec<Wired>, String> {
                 None => true,
             };
             if is_on {
-                stage.work.words().iter().try_for_each(|word| value(project, word, &point).map(drop))?;
+                stage.all_words().try_for_each(|word| value(project, word, &point).map(drop))?;
                 let read = |input: &Input| read(project, stage, input, &point, &slots);
                 let reads = stage.inputs.iter().map(read).collect::<Result<_, String>>()?;
                 wired.push(Wired { stage: number, point: point.clone(), reads });

@@ -6,6 +6,11 @@ use super::pack::{PACK, read_in_place};
 use super::pipeline::{Filter, From, Held, Input, Point, Project, Shape, Stage, When, Word, Work, script_path};
 use super::spoils::is_writable;
 
+/// The variable that lines show behind their words: the user has it set, and they see it only where their stage sets it.
+pub(crate) const SHOWN: &str = "SAID";
+/// A variable of the user's that some stages ask for, and that nobody reads.
+pub(crate) const PASSED: &str = "ORACLE_PASSED";
+
 /// How every line starts: it does what the file for its first word says, if there is one, which may end it.
 pub(crate) const GUARD: &str = "P=$ATHANOR_PROJECT; test ! -e $P/broken/";
 
@@ -67,6 +72,12 @@ impl Project {
         }
         keys.push(format!("resources: {{ cpus: {} }}", stage.cpus));
         keys.extend(stage.reads.map(|path| format!("reads: [{path}]")));
+        if let Some(word) = &stage.sets {
+            keys.push(format!("env: {{ {SHOWN}: \"n{}\" }}", self.word(word)));
+        }
+        if stage.asks {
+            keys.extend([format!("env_passthrough: [{PASSED}]"), "writes: [broken]".to_owned()]);
+        }
         keys.extend(stage.has_state().then(|| "state: true".to_owned()));
         match &stage.work {
             Work::Command { shell, shape, second, .. } => {
@@ -109,7 +120,7 @@ impl Project {
         let say = script.map_or("echo".to_owned(), |script| format!("sh {}", script_path(script)));
         let in_place = stage.reads.map(|path| format!("; cat $P/{}", read_in_place(path).join(" $P/")));
         let in_place = in_place.unwrap_or_default();
-        let made = format!("({say}{words}; {}{in_place}) | {}", self.reading(stage), filter.program());
+        let made = format!("({say}{words} ${{{SHOWN}-}}; {}{in_place}) | {}", self.reading(stage), filter.program());
         let out = "${{ outputs.o }}";
         let make = match shape {
             Shape::File(_) => format!("{made} > {out}"),
