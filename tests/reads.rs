@@ -273,7 +273,7 @@ fn mistakes_in_reads_are_told_with_their_place() {
         ("[nowhere]", "`nowhere` does not exist"),
         ("[../x]", "`../x` is a path with `..`"),
         ("[/x]", "`/x` is an absolute path"),
-        ("[[x]]", "`reads` is a list of paths, not a list"),
+        ("[[x]]", "a path in `reads` is text, not a list"),
         ("{ p.yaml: [[x]] }", "a key is text, with dots into mappings, not a list"),
     ];
     for (reads, message) in cases {

@@ -113,7 +113,10 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         let mut plain = |value: &Node, compiled: &Compiled<'_>, _: &str| {
             let noun = value.value.noun();
             value.value.scalar_text().ok_or_else(|| {
-                let help = "write a list as one text: `${{ … | join(' ') }}`";
+                let help = match value.value {
+                    Value::List(_) => "write a list as one text: `${{ … | join(' ') }}`",
+                    _ => "name one of its values, or write all of it as JSON: `${{ … | tojson }}`",
+                };
                 Box::new(Diagnostic::new(compiled.span, format!("{noun} cannot be put into a variable")).help(help))
             })
         };

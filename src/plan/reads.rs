@@ -17,7 +17,7 @@ pub(super) fn declared(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Ve
             for item in items {
                 match item.text() {
                     Some(text) => reads.extend(read(text, None, item.span, problems)),
-                    None => problems.push(expected(item)),
+                    None => problems.push(expected("a path in `reads` is text", item)),
                 }
             }
         }
@@ -32,14 +32,14 @@ pub(super) fn declared(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Ve
         }
         _ => match node.text() {
             Some(text) => reads.extend(read(text, None, node.span, problems)),
-            None => problems.push(expected(node)),
+            None => problems.push(expected("`reads` is a list of paths", node)),
         },
     }
     (problems.len() == before).then_some(reads)
 }
 
-fn expected(node: &Node) -> Diagnostic {
-    let message = format!("`reads` is a list of paths, not {}", node.value.noun());
+fn expected(rule: &str, node: &Node) -> Diagnostic {
+    let message = format!("{rule}, not {}", node.value.noun());
     Diagnostic::new(node.span, message).help("such as `[src/, params.yaml]`, or `{ params.yaml: [train.lr] }`")
 }
 

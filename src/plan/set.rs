@@ -28,11 +28,12 @@ pub(super) fn apply(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<
     if adds {
         let entries = walk.entries(target, last)?;
         if last.is_empty() || entries.iter().any(|entry| entry.key.name == last) {
-            let message = match last {
-                "" => "`--set` adds a name that is empty".to_owned(),
-                _ => format!("there is a `{last}` in `{}` already", walk.parent),
+            let parent = &walk.parent;
+            let (message, help) = match last {
+                "" => ("`--set` adds a name that is empty".to_owned(), "name it: `--set +NAME=VALUE`"),
+                _ => (format!("`{parent}` has `{last}` already"), "leave out the `+` to change one that is there"),
             };
-            return Err(Box::new(Diagnostic::new(span, message).help("leave out the `+` to change one that is there")));
+            return Err(Box::new(Diagnostic::new(span, message).help(help)));
         }
         entries.push(Entry { key: Key { name: last.to_owned(), span }, value });
         return Ok(());
@@ -144,7 +145,7 @@ mod tests {
     fn mistakes_are_told() {
         let cases = [
             ("models.c=null", "there is no `c` in `vars.models`"),
-            ("+models.a={}", "there is a `a` in `vars.models` already"),
+            ("+models.a={}", "`vars.models` has `a` already"),
             ("+n.x=1", "`vars.n` is a number, so there is no `x` in it to set"),
             ("+=1", "`--set` adds a name that is empty"),
             ("+x.y=1", "there is no `x` in `vars`"),

@@ -284,7 +284,8 @@ impl<'n> InputSpec<'n> {
             }
         };
         let from = value.get("from");
-        if from.is_none() {
+        // Another mistake may hide it, as a key that is spelt otherwise.
+        if from.is_none() && problems.len() == before {
             let help = "write `{ from: stage, writable: true }`";
             problems.push(Diagnostic::new(value.span, "an input lacks `from`: what it reads").help(help));
         }

@@ -3,10 +3,10 @@
 use super::compile;
 
 /// The head of a correct pipeline.
-const HEAD: &str = "athanor: 1\nname: demo\n";
+pub(super) const HEAD: &str = "athanor: 1\nname: demo\n";
 
 /// Messages about `HEAD` and `rest`.
-fn said(rest: &str) -> String {
+pub(super) fn said(rest: &str) -> String {
     match compile(&format!("{HEAD}{rest}"), &[], &[]) {
         Ok(_) => panic!("no mistake was found in:\n{rest}"),
         Err(problems) => problems.to_string(),
@@ -14,7 +14,7 @@ fn said(rest: &str) -> String {
 }
 
 /// Messages when stages follow a few correct ones.
-fn said_of_stages(stages: &str) -> String {
+pub(super) fn said_of_stages(stages: &str) -> String {
     said(&format!(
         r#"vars: {{ folds: [0, 1], models: {{ small: {{ arch: d121 }}, large: {{ arch: d201 }} }} }}
 stages:
@@ -31,17 +31,6 @@ stages:
 /// A stage whose `when` is to be put in.
 const WHEN: &str =
     "vars: { m: { a: 1 }, k: a, extra: {} }\nstages: { s: { kind: command, run: x, when: \"EXPRESSION\" } }\n";
-
-macro_rules! errors {
-    ($($name:ident: $said:ident($text:expr);)*) => {
-        $(
-            #[test]
-            fn $name() {
-                insta::assert_snapshot!($said($text));
-            }
-        )*
-    };
-}
 
 #[test]
 fn names_that_lead_to_one_that_may_be_missing_are_looked_for() {

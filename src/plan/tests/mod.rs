@@ -1,9 +1,22 @@
 //! Tests of the planner as a whole.
 
+/// A test for each text, with a snapshot of what is said of it.
+macro_rules! errors {
+    ($($name:ident: $said:ident($text:expr);)*) => {
+        $(
+            #[test]
+            fn $name() {
+                insta::assert_snapshot!($said($text));
+            }
+        )*
+    };
+}
+
 mod errors;
 mod kinds;
 mod laws;
 mod plans;
+mod value_errors;
 
 use std::fmt::Write as _;
 
