@@ -102,6 +102,30 @@ fn changed_content_fails_and_spoils_nothing() {
 }
 
 #[test]
+fn a_stage_that_writes_to_its_inputs_and_not_its_output_spoils_nothing() {
+    let lines = [
+        "chmod u+w ${{ inputs.d }}/; echo index > ${{ inputs.d }}/labels.cache; exit 0",
+        "chmod u+w ${{ inputs.d }}/; sed -i s/B/Z/g ${{ inputs.d }}/x.txt; exit 0",
+        "chmod u+w ${{ inputs.d }}/; rm -f ${{ inputs.d }}/x.txt; mkfifo ${{ outputs.o }}; exit 0",
+    ];
+    for line in lines {
+        let project = Project::new(&pipeline(line, false));
+        let Outcome { code, out, .. } = project.run(&["-k", "evil"]);
+        assert_eq!(code, 1, "{line}: {out}");
+        assert!(out.contains("failed       evil"), "{line}: {out}");
+        let outcome = project.run(&["-k"]);
+        assert!(!outcome.out.contains("failed       c"), "{line}: {}", outcome.out);
+        assert!(
+            !outcome.out.contains("c: warning") && !outcome.out.contains("warning: it added"),
+            "{line}: {}",
+            outcome.out
+        );
+        assert_eq!(project.read("results/p/c.txt"), RIGHT, "{line}");
+        assert_sound(&project, line);
+    }
+}
+
+#[test]
 fn files_added_to_a_folder_are_removed_and_named() {
     let line = "chmod u+w ${{ inputs.d }}/; echo index > ${{ inputs.d }}/labels.cache; mkdir ${{ inputs.d }}/__pycache__; echo code > ${{ inputs.d }}/__pycache__/m.pyc";
     let project = Project::new(&pipeline(line, true));

@@ -358,16 +358,22 @@ impl Attempt {
         others_run: impl Fn() -> bool,
         unsynced: &mut Unsynced,
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
-        let outputs = match &self.made {
-            Some(made) => made.outputs.clone(),
-            None => self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?,
+        let taken = match &self.made {
+            Some(made) => Ok(made.outputs.clone()),
+            None => self.sandbox.take_outputs(cache, &instance.outputs, unsynced),
         };
         let duration = self.made.as_ref().map_or_else(|| self.started.elapsed(), |made| made.duration);
-        let removed = self.inputs.check(cache, &self.recipe, others_run).inspect_err(|error| {
-            if !matches!(error, InputError::Cache(_)) {
-                self.drop_state(cache);
-            }
-        })?;
+        // Also where there is no result: others read the same inputs.
+        let checked = self.inputs.check(cache, &self.recipe, others_run);
+        let is_finding = |error: &InputError| !matches!(error, InputError::Cache(_));
+        if checked.as_ref().is_err_and(is_finding) {
+            self.drop_state(cache);
+        }
+        let (outputs, removed) = match (taken, checked) {
+            // It tells more than that an output is missing.
+            (_, Err(error)) if is_finding(&error) => return Err(error.into()),
+            (taken, checked) => (taken?, checked?),
+        };
         let log = self.store_log(cache, unsynced);
         let mut extensions = self.extensions.clone();
         self.facts(cache, &instance.name, facts).add_to(&mut extensions)?;
