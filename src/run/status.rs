@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::plan::InstanceId;
 use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem, recorded_recipe};
-use crate::run::inputs::resolve::{Inputs, SurroundingNames};
+use crate::run::inputs::resolve::{Inputs, Unresolved};
 use crate::run::remote::RemoteUse;
 use crate::run::state::history::Ledger;
 use crate::run::state::last_run::LastRun;
@@ -187,7 +187,7 @@ pub(crate) fn status(
         let outcome =
             |producer: InstanceId| -> &[OutputRecord] { outputs[producer.index()].as_deref().unwrap_or_default() };
         let name = &inputs.plan.instances[id.index()].name;
-        let cannot = |unresolved: SurroundingNames| Status::Stale { reasons: vec![Reason::from(unresolved)] };
+        let cannot = |unresolved: Unresolved| Status::Stale { reasons: vec![Reason::from(unresolved)] };
         let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
             Ok(fingerprint) => match find(earlier, &fingerprint)? {
@@ -224,11 +224,11 @@ fn find(earlier: &EarlierRuns<'_>, fingerprint: &Digest) -> Result<Result<(Outpu
     Ok(elsewhere.map(|outputs| (outputs, Status::Remote)).ok_or(lost))
 }
 
-impl From<SurroundingNames> for Reason {
-    fn from(unresolved: SurroundingNames) -> Reason {
+impl From<Unresolved> for Reason {
+    fn from(unresolved: Unresolved) -> Reason {
         match unresolved {
-            SurroundingNames::Unreadable { cause } => Reason::Unreadable { cause },
-            missing @ SurroundingNames::MissingOutput { .. } => Reason::Failed { cause: missing.to_string() },
+            Unresolved::Unreadable { cause } => Reason::Unreadable { cause },
+            missing @ Unresolved::MissingOutput { .. } => Reason::Failed { cause: missing.to_string() },
         }
     }
 }

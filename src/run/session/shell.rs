@@ -20,7 +20,7 @@ use crate::run::executor::local::landlock::{OpenRules, Restriction};
 use crate::run::executor::protocol::EVENTS_VARIABLE;
 use crate::run::executor::resources::{Capacity, Pool};
 use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
-use crate::run::inputs::resolve::{Inputs, SurroundingNames};
+use crate::run::inputs::resolve::{Inputs, Unresolved};
 use crate::run::program_search::find_program;
 use crate::run::state::outputs::Outputs;
 
@@ -45,7 +45,7 @@ pub enum ShellError {
     },
     /// An input was not written, or cannot be read.
     #[error(transparent)]
-    SurroundingNames(#[from] SurroundingNames),
+    Unresolved(#[from] Unresolved),
     /// The stage's resources are not there.
     #[error("`{0}` asks for more than this machine has; `athanor run` says of what.")]
     Resources(String),
