@@ -189,6 +189,49 @@ fn a_stage_that_was_asked_to_stop_and_ends_with_75_is_interrupted() {
 }
 
 #[test]
+fn a_stage_that_was_asked_to_stop_and_ends_well_without_its_output_is_interrupted() {
+    let project = stage(&format!("trap 'exit 0' TERM; {COUNT}; {WAIT}; {MAKE}"), "");
+    let outcome = stopped(&project, Signal::SIGINT);
+    assert_eq!(outcome.code, 130, "{outcome:?}");
+    assert!(outcome.out.contains("interrupted  a") && !outcome.out.contains("failed  "), "{}", outcome.out);
+    project.write("go", "");
+    assert_eq!(project.made(&[]), ["a"]);
+    assert_eq!(seen(&project), "2");
+}
+
+#[test]
+fn a_state_may_hold_anything_and_no_link_in_it_is_followed() {
+    let odd = "ln -sfn gone $ATHANOR_STATE/latest; ln -sfn $P $ATHANOR_STATE/data; test -p $ATHANOR_STATE/p || mkfifo $ATHANOR_STATE/p";
+    let project = stage(&format!("{COUNT}; {odd}; [ $(cat $P/seen) -ge 3 ] || exit 75; {MAKE}"), "");
+    let outcome = project.run(&["--json"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(events(&outcome.out, "resuming").len(), 2);
+    // The project, in which every attempt writes, is no part of it.
+    let project = stage("P=$ATHANOR_PROJECT; ln -sfn $P $ATHANOR_STATE/data; date +%N > $P/now; exit 75", "");
+    let outcome = project.run(&["--json"]);
+    assert_eq!(events(&outcome.out, "started").len(), 2, "{}", outcome.out);
+    assert!(outcome.out.contains("without having changed its state"), "{}", outcome.out);
+}
+
+#[test]
+fn a_stage_whose_state_was_made_of_another_input_does_not_go_on() {
+    let project = stage(&format!("{COUNT}; {WAIT}; exit 75"), "inputs: { i: in.txt }");
+    project.write("in.txt", "thing\n");
+    let mut run = project.start(&[]);
+    wait_for(&project.path("up"), &mut run);
+    project.write("in.txt", "other\n");
+    project.write("go", "");
+    let outcome = outcome(run);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.out.contains("its state is dropped, since `in.txt` changed while it ran"), "{}", outcome.out);
+    assert!(
+        outcome.out.contains("there is no state to go on from") && !outcome.out.contains("resuming"),
+        "{}",
+        outcome.out
+    );
+}
+
+#[test]
 fn programs_save_their_state_although_their_shell_has_ended() {
     let save = "touch $P/saving; until [ -e $P/release ]; do sleep 0.01; done; echo y >> $ATHANOR_STATE/n; exit 75";
     let program = format!("trap '{save}' TERM; touch $P/up; while :; do sleep 0.01; done");

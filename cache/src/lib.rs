@@ -80,6 +80,7 @@ pub use items::item_record::{ItemFile, ItemRecord};
 pub use items::item_store::ItemStore;
 pub use items::moved_state::{MovedFile, MovedState, PlacedState};
 pub use items::program_state::ProgramState;
+pub use items::state_digest::{state_digest, state_stamp};
 pub use locks::agents::AgentLock;
 pub use locks::process::{is_gone as is_process_gone, this_process};
 pub use locks::table::{Claim, Lock, Locks, UseGuard};

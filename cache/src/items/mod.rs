@@ -6,3 +6,4 @@ pub(crate) mod item_store;
 pub(crate) mod moved_state;
 pub(crate) mod program_state;
 pub(crate) mod resume_state;
+pub(crate) mod state_digest;

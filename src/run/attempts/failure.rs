@@ -96,6 +96,12 @@ impl Failure {
         }
     }
 
+    /// The failure of a command that stopped to go on from its state, when that had to be dropped.
+    pub(crate) fn of_lost_state() -> Failure {
+        let cause = format!("It stopped (exit status {STOPPED_STATUS}), and there is no state to go on from.");
+        Failure { help: Some("Run it again: it begins from the start.".to_owned()), ..Failure::new(cause) }
+    }
+
     /// The failure that an error of the cache or the disk means; `begin` begins the sentence. The remedy
     /// follows from the errors behind it.
     pub(crate) fn of_error(begin: &str, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -73,6 +73,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             return;
         }
         let Abandoned { log_tail, disturbed, denied, dropped_state } = self.backend.abandon(&self.inputs, id, attempt);
+        let lost_state = dropped_state.is_some();
         if let Some(message) = dropped_state {
             self.journal.record(RunEvent::Advice { instance: self.name(id), message });
         }
@@ -81,12 +82,11 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         let is_paused = !self.scheduler.is_accepting() && matches!(exit, Exit::Stopped { .. } | Exit::Evicted { .. });
         let stopped = self.interrupts > 0 || is_paused;
         if stopped && timeout.is_none() {
-            self.counts.interrupted += 1;
-            self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
-            self.leave_in_flight(id);
-            self.scheduler.stopped(id);
+            self.interrupted(id);
         } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
             self.defer(id, because);
+        } else if lost_state && timeout.is_none() && matches!(exit, Exit::Stopped { .. }) {
+            self.attempt_failed(id, &Failure::of_lost_state(), false);
         } else if timeout.is_none() && self.resumes(id, &exit) {
             self.journal.record(RunEvent::Resuming { instance: self.name(id), attempt: self.attempts[&id] });
             self.scheduler.enqueue(id);
@@ -108,6 +108,14 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             };
             self.attempt_failed(id, &failure, again);
         }
+    }
+
+    /// Counts an instance as stopped by the run.
+    pub(super) fn interrupted(&mut self, id: InstanceId) {
+        self.counts.interrupted += 1;
+        self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
+        self.leave_in_flight(id);
+        self.scheduler.stopped(id);
     }
 
     /// Whether another attempt goes on from the state of one that ended like this, which nobody asked to stop: one that changed

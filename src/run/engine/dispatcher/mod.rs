@@ -20,6 +20,7 @@ use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
 use crate::run::attempts::backend::{BackendEvent, RunBackend};
 use crate::run::attempts::failure::Failure;
 use crate::run::attempts::group_commit::Recorded;
+use crate::run::attempts::sandbox::TakeError;
 use crate::run::engine::in_flight::{InFlight, JoinOutcome};
 use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::{Scheduler, State};
@@ -398,6 +399,8 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         let stored = match result {
             Ok(stored) => stored,
             Err(CommitError::Input(error @ InputError::Disturbed { .. })) => return self.defer(id, error.to_string()),
+            // Programs that are asked to end may do so well, with their work not done.
+            Err(CommitError::Take(TakeError::NotWritten { .. })) if self.interrupts > 0 => return self.interrupted(id),
             Err(error) => return self.attempt_failed(id, &Failure::of_error("", &error), false),
         };
         self.backend.record(id, &stored);

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use athanor_cache::{StatSnapshot, Tree};
+use athanor_cache::{Digest, state_digest, state_stamp};
 use nix::unistd::Pid;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
@@ -52,13 +52,13 @@ pub(super) fn group_works(leader: Pid) -> bool {
 /// Watch over the state of a command while its process runs.
 pub(super) struct StateWatch<'s> {
     folder: &'s Path,
-    before: Option<StatSnapshot>,
+    before: Option<Digest>,
 }
 
 impl<'s> StateWatch<'s> {
     /// A watch over `folder`, before the process starts.
     pub(super) fn begin(folder: &'s Path) -> StateWatch<'s> {
-        StateWatch { folder, before: StatSnapshot::of(folder).ok() }
+        StateWatch { folder, before: state_stamp(folder).ok() }
     }
 
     /// The exit that an exit of the process, which has ended, means.
@@ -66,14 +66,11 @@ impl<'s> StateWatch<'s> {
         if exit != Exit::Status(STOPPED_STATUS) {
             return exit;
         }
-        let now = StatSnapshot::of(self.folder).ok();
-        let is_changed = match (&self.before, &now) {
-            (Some(before), Some(now)) => before.shows_change(now, None),
-            // A state that cannot be read is not known to have changed.
-            _ => false,
-        };
+        // A state that cannot be read is not known to have changed.
+        let now = state_stamp(self.folder).ok();
+        let is_changed = self.before.is_some() && now.is_some() && self.before != now;
         // It is read only if something touched it: states can be large.
-        let digest = || Tree::of_folder(self.folder).ok().map(|tree| tree.artifact().digest);
+        let digest = || state_digest(self.folder).ok();
         Exit::Stopped { state: is_changed.then(digest).flatten() }
     }
 }
