@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Command;
 
-use support::{Outcome, Project};
+use support::{Outcome, Project, wait_for};
 
 /// A pipeline with one command `a`, whose result is `x.txt`.
 fn project(line: &str, more: &str) -> Project {
@@ -329,4 +329,54 @@ fn a_program_of_an_environment_comes_with_all_of_it() {
     assert_eq!(project.made(&[]), ["a"]);
     assert_eq!(project.read("results/p/x.txt"), "of the environment\n".repeat(2));
     assert!(project.made(&[]).is_empty());
+}
+
+/// A pipeline whose stage `s` reads the key `a` of `params.yaml` once `slow` has ended; both wait for a file in the project.
+const KEYED: &str = "athanor: 1
+name: p
+stages:
+  slow:
+    kind: command
+    sandbox: off
+    run: P=$ATHANOR_PROJECT; touch $P/slow; until [ -e $P/go ]; do sleep 0.01; done; echo 1 > ${{ outputs.o }}
+    outputs: { o: o }
+  s:
+    kind: command
+    sandbox: off
+    inputs: { s: slow }
+    reads: { params.yaml: [a] }
+    run: P=$ATHANOR_PROJECT; grep a: $P/params.yaml > ${{ outputs.o }}; touch $P/s; until [ -e $P/end ]; do sleep 0.01; done
+    outputs: { o: o.txt }
+results: { o: s }
+";
+
+#[test]
+fn a_key_that_changes_before_its_reader_begins_makes_no_result() {
+    let project = Project::new(KEYED);
+    project.write("params.yaml", "a: 1\nb: 1\n");
+    let mut run = project.start(&[]);
+    wait_for(&project.path("slow"), &mut run);
+    project.write("params.yaml", "a: 2\nb: 1\n");
+    project.write("end", "");
+    project.write("go", "");
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("`params.yaml` changed while the stage was running"), "{said}");
+    project.write("params.yaml", "a: 1\nb: 1\n");
+    assert_eq!(project.made(&[]), ["s"]);
+    assert_eq!(project.read("results/p/o"), "a: 1\n");
+}
+
+#[test]
+fn another_key_may_change_while_a_stage_works() {
+    let project = Project::new(KEYED);
+    project.write("params.yaml", "a: 1\nb: 1\n");
+    project.write("go", "");
+    let mut run = project.start(&[]);
+    wait_for(&project.path("s"), &mut run);
+    project.write("params.yaml", "a: 1\nb: 2\n");
+    project.write("end", "");
+    assert_eq!(run.wait_with_output().unwrap().status.code(), Some(0));
+    assert!(project.run(&[]).out.contains("up to date: 2 cached"));
 }

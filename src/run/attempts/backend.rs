@@ -264,7 +264,7 @@ impl RunBackend for CacheBackend<'_> {
         };
         let exclusions = inputs.contents.exclusions();
         let reads = inputs.paths_read(id).into_iter();
-        let reads = reads.map(|(path, content)| self.snapshots.take(inputs.project, &path, content, exclusions));
+        let reads = reads.map(|read| self.snapshots.take(inputs.project, &read, exclusions));
         let reads = reads.collect::<Result<_, _>>()?;
         let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
         let views = ShownFolders { views: &mut self.views, exclusions };

@@ -12,7 +12,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// Values of `keys`, with dots into mappings, in the file at `path` in the folder `project`, as content; an error says what is wrong
 /// with the file, and what to do.
-pub(super) fn content_of(project: &Path, path: &str, keys: &[String]) -> Result<Artifact, String> {
+pub(in crate::run) fn content_of(project: &Path, path: &str, keys: &[String]) -> Result<Artifact, String> {
     let whole = || format!("To read all of it instead of single keys, write `reads: [{path}]`.");
     let refused = |message: String| format!("`{path}` {message}. {}", whole());
     let file = project.join(path);
@@ -35,12 +35,35 @@ pub(super) fn content_of(project: &Path, path: &str, keys: &[String]) -> Result<
         };
         values.insert(key.clone(), value);
     }
-    if values.values().any(is_rounded) {
-        // Two numbers that differ are never taken for one.
+    if values.values().any(|value| is_rounded(value) || refers_elsewhere(value)) {
+        // Two values that differ are never taken for one.
         values.insert("\0file".to_owned(), Digest::of(&bytes).to_string().into());
     }
-    let digest = hash_value("athanor keys 1", &Value::Object(values));
+    let order: Vec<Value> = values.values().map(order_of).collect();
+    values.insert("\0order".to_owned(), order.into());
+    let digest = hash_value("athanor keys 2", &Value::Object(values));
     Ok(Artifact { kind: ArtifactKind::File, digest, bytes: 0, files: 1 })
+}
+
+/// Names in a value in the order in which they are written, which programs may see: the digest of a mapping has none.
+fn order_of(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            entries.iter().map(|(name, value)| Value::from(vec![Value::from(name.as_str()), order_of(value)])).collect()
+        }
+        Value::Array(items) => items.iter().map(order_of).collect(),
+        _ => Value::Null,
+    }
+}
+
+/// Whether a text in it may be filled in from elsewhere in the file, as OmegaConf does.
+fn refers_elsewhere(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${"),
+        Value::Array(items) => items.iter().any(refers_elsewhere),
+        Value::Object(entries) => entries.values().any(refers_elsewhere),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// The value at a key: the whole key if there is one of that name, else with dots into mappings and numbers into lists.
@@ -79,6 +102,20 @@ mod tests {
         assert_ne!(content("p.yaml", "train: { lr: 0.25 }", &["train.lr"]).unwrap(), yaml);
         assert_ne!(content("p.yaml", "train: { lr: 0.5 }", &["train"]).unwrap(), yaml);
         assert!(content("p.json", r#"{"a": [{"b": 1}], "c.d": 2}"#, &["a.0.b", "c.d"]).is_ok());
+    }
+
+    #[test]
+    fn other_ways_to_write_the_same_are_the_same() {
+        let of = |text: &str| content("p.yaml", text, &["a"]).unwrap();
+        for (one, other) in [
+            ("a: text", "a: \"text\""),
+            ("a: some words", "a:\n  'some words' # no more"),
+            ("a: { b: -1.5, c: [true, null] }", "a:\n  # first\n  b: -1.5\n  c:\n  - true\n  -\n"),
+            ("a: |\n  x\n", "a: \"x\\n\""),
+            ("# wow !x\na: 1", "a: 1"),
+        ] {
+            assert_eq!(of(one), of(other), "{one}");
+        }
     }
 
     #[test]
@@ -130,6 +167,22 @@ mod tests {
             ("p.yaml", "a: 18446744073709551617", "a: 18446744073709551618"),
             ("p.json", r#"{"a": 18446744073709551617}"#, r#"{"a": 18446744073709551618}"#),
             ("p.yaml", "a: 1\n---\na: 2", "a: 1\n---\na: 3"),
+            ("p.yaml", "a: 1e-3", "a: 0.001"),
+            ("p.yaml", "a: 1e-3", "a: 1.0e-3"),
+            ("p.yaml", "a: 2020-01-01", "a: '2020-01-01'"),
+            ("p.yaml", "a: [1:30]", "a: ['1:30']"),
+            ("p.yaml", "a: !foo 1", "a: !bar 1"),
+            ("p.yaml", "a: !include x.yaml", "a: x.yaml"),
+            ("p.yaml", "a: !one { b: c }", "a: { b: c }"),
+            ("p.yaml", "a: n", "a: false"),
+            ("p.yaml", "a: NO", "a: false"),
+            ("p.yaml", "a: yes", "a: 'yes'"),
+            ("p.yaml", "a: 0o10", "a: 8"),
+            ("p.yaml", "a: 1_000", "a: 1000"),
+            ("p.yaml", "a: -0.0", "a: 0.0"),
+            ("p.yaml", "a: ${b}\nb: 1", "a: ${b}\nb: 2"),
+            ("p.yaml", "a: { b: 1, c: 2 }", "a: { c: 2, b: 1 }"),
+            ("p.yaml", "b: &b 1e-3\na: *b", "b: &b 0.001\na: *b"),
         ];
         for (name, one, other) in pairs {
             assert_ne!(of(name, one), of(name, other), "{one}");

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
+use serde_yaml::{Location, Spanned};
 
 use crate::language::node::explained;
+
+mod plain_scalar;
 
 /// Mark before the text of a number that JSON does not have, so that no text is taken for one.
 const NUMBER: &str = "\0number ";
@@ -44,12 +47,12 @@ fn yaml(text: &str) -> Result<Vec<Value>, String> {
         duplicate_keys: serde_yaml::DuplicateKeyPolicy::LastWins,
         non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough,
     };
-    let documents = serde_yaml::from_multiple_with_options::<Parameters>(text, options).map_err(|error| {
+    let documents = serde_yaml::from_multiple_with_options::<Placed>(text, options).map_err(|error| {
         let at =
             error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column())).unwrap_or_default();
         format!("cannot be read{at}: {}", explained(&error.to_string()))
     })?;
-    Ok(documents.into_iter().map(|Parameters(value)| value).collect())
+    Ok(documents.into_iter().map(|document| plain_scalar::as_written(document, text)).collect())
 }
 
 fn json(text: &str) -> Result<Value, String> {
@@ -102,12 +105,41 @@ fn position(text: &str, offset: usize) -> String {
     format!(" (line {}, column {})", before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
-/// Value of any YAML, in the form of JSON: keys that are no text are written as JSON, and so are numbers that it lacks.
-struct Parameters(Value);
+/// A YAML value, with where each value in it is written.
+struct Placed {
+    value: Parsed,
+    at: Location,
+}
 
-impl<'de> Deserialize<'de> for Parameters {
+impl<'de> Deserialize<'de> for Placed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ParametersVisitor).map(Parameters)
+        let Spanned { value, defined, .. } = Spanned::deserialize(deserializer)?;
+        Ok(Placed { value, at: defined })
+    }
+}
+
+/// A YAML value; numbers that JSON lacks are marked texts.
+enum Parsed {
+    Scalar(Value),
+    List(Vec<Placed>),
+    /// Keys that are no text are written as JSON.
+    Map(Vec<(String, Placed)>),
+}
+
+impl Parsed {
+    /// The value in the form of JSON, however it is written.
+    fn plain(self) -> Value {
+        match self {
+            Parsed::Scalar(value) => value,
+            Parsed::List(items) => items.into_iter().map(|item| item.value.plain()).collect(),
+            Parsed::Map(entries) => entries.into_iter().map(|(key, placed)| (key, placed.value.plain())).collect(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Parsed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ParsedVisitor)
     }
 }
 
@@ -115,76 +147,76 @@ fn named_number(number: impl fmt::Display) -> Value {
     Value::String(format!("{NUMBER}{number}"))
 }
 
-struct ParametersVisitor;
+struct ParsedVisitor;
 
-impl<'de> Visitor<'de> for ParametersVisitor {
-    type Value = Value;
+impl<'de> Visitor<'de> for ParsedVisitor {
+    type Value = Parsed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a YAML value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Value::Null))
     }
 
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_none<E>(self) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Value::Null))
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parsed, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Value::Bool(value)))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E>(self, value: i64) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E>(self, value: u64) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(value.into()))
     }
 
-    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
-        Ok(Number::from_i128(value).map_or_else(|| named_number(value), Value::Number))
+    fn visit_i128<E>(self, value: i128) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Number::from_i128(value).map_or_else(|| named_number(value), Value::Number)))
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
-        Ok(Number::from_u128(value).map_or_else(|| named_number(value), Value::Number))
+    fn visit_u128<E>(self, value: u128) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Number::from_u128(value).map_or_else(|| named_number(value), Value::Number)))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or_else(|| named_number(value), Value::Number))
+    fn visit_f64<E>(self, value: f64) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Number::from_f64(value).map_or_else(|| named_number(value), Value::Number)))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Value::String(value.to_owned())))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_string<E>(self, value: String) -> Result<Parsed, E> {
+        Ok(Parsed::Scalar(Value::String(value)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Parsed, A::Error> {
         let mut items = Vec::new();
-        while let Some(Parameters(item)) = seq.next_element()? {
+        while let Some(item) = seq.next_element()? {
             items.push(item);
         }
-        Ok(Value::Array(items))
+        Ok(Parsed::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Map::new();
-        while let Some((Parameters(key), Parameters(value))) = map.next_entry()? {
-            let key = match key {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parsed, A::Error> {
+        let mut entries: Vec<(String, Placed)> = Vec::new();
+        while let Some((key, value)) = map.next_entry::<Parsed, Placed>()? {
+            let key = match key.plain() {
                 Value::String(text) => text,
                 other => other.to_string(),
             };
-            entries.insert(key, value);
+            entries.push((key, value));
         }
-        Ok(Value::Object(entries))
+        Ok(Parsed::Map(entries))
     }
 }

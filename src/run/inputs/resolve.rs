@@ -32,7 +32,7 @@ pub struct Inputs<'a> {
 
 /// Reason why it is not known what an instance computes from.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SurroundingNames {
+pub enum Unresolved {
     /// An optional output of a producer is missing.
     #[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
     MissingOutput {
@@ -49,16 +49,26 @@ pub enum SurroundingNames {
     },
 }
 
-impl SurroundingNames {
+impl Unresolved {
     /// As it is said of what the input `port` reads.
-    fn at_input(self, port: &str) -> SurroundingNames {
+    fn at_input(self, port: &str) -> Unresolved {
         match self {
-            SurroundingNames::Unreadable { cause } => {
-                SurroundingNames::Unreadable { cause: format!("Its input `{port}`: {cause}") }
+            Unresolved::Unreadable { cause } => {
+                Unresolved::Unreadable { cause: format!("Its input `{port}`: {cause}") }
             }
             other => other,
         }
     }
+}
+
+/// A file or folder of the project that an instance reads.
+pub struct PathRead<'r> {
+    /// Path as the user wrote it.
+    pub path: Cow<'r, str>,
+    /// Its content when the run began, or that of its keys; `None` where it does not count.
+    pub content: Option<&'r Artifact>,
+    /// Keys whose values count alone.
+    pub keys: Option<&'r [String]>,
 }
 
 impl Inputs<'_> {
@@ -67,7 +77,7 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Digest, SurroundingNames> {
+    ) -> Result<Digest, Unresolved> {
         let instance = &self.plan.instances[id.index()];
         let named: Vec<String> = self.project_reads(id).map(ProjectRead::port).collect();
         let mut ports: Vec<Port<'_>> = Vec::with_capacity(instance.inputs.len() + named.len());
@@ -80,7 +90,7 @@ impl Inputs<'_> {
                     labels: input.labels.get(number).map_or(&[], Vec::as_slice),
                 })
             };
-            let artifacts = input.sources.iter().enumerate().map(seen).collect::<Result<_, SurroundingNames>>()?;
+            let artifacts = input.sources.iter().enumerate().map(seen).collect::<Result<_, Unresolved>>()?;
             ports.push(Port { name: &input.port, axes: input.axes.as_deref(), artifacts });
         }
         for (name, read) in named.iter().zip(self.project_reads(id)) {
@@ -95,7 +105,7 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Recipe, SurroundingNames> {
+    ) -> Result<Recipe, Unresolved> {
         let instance = &self.plan.instances[id.index()];
         let is_command = matches!(instance.work, Work::Command(_));
         let mut inputs = Vec::with_capacity(instance.inputs.len());
@@ -124,7 +134,7 @@ impl Inputs<'_> {
         input: &Input,
         source: InputSource,
         outcome: &impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<&'o Artifact, SurroundingNames> {
+    ) -> Result<&'o Artifact, Unresolved> {
         match source {
             InputSource::File(source) => {
                 let path = &self.plan.sources[source.index()].path;
@@ -135,14 +145,14 @@ impl Inputs<'_> {
                 let wanted = &producer.outputs[output].name;
                 let record = outcome(instance).iter().find(|record| record.name == *wanted);
                 let unwritten =
-                    || SurroundingNames::MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
+                    || Unresolved::MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
                 Ok(&record.ok_or_else(unwritten)?.artifact)
             }
         }
     }
 
-    fn content(&self, path: &str) -> Result<&Artifact, SurroundingNames> {
-        let unreadable = || SurroundingNames::Unreadable {
+    fn content(&self, path: &str) -> Result<&Artifact, Unresolved> {
+        let unreadable = || Unresolved::Unreadable {
             cause: self.contents.failure(path).map_or_else(|| format!("`{path}` was not read."), str::to_owned),
         };
         self.contents.get(path).ok_or_else(unreadable)
@@ -208,18 +218,23 @@ impl Inputs<'_> {
         sources.map(|(source, at)| InputFile { path: at.into(), label: self.label(*source) }).collect()
     }
 
-    /// Paths of the project's files that `id` reads, each with its content when the run began; without one where only a part of
-    /// it counts.
-    pub fn paths_read(&self, id: InstanceId) -> Vec<(Cow<'_, str>, Option<&Artifact>)> {
+    /// Paths of the project's files that `id` reads.
+    pub fn paths_read(&self, id: InstanceId) -> Vec<PathRead<'_>> {
         let sources = self.plan.instances[id.index()].inputs.iter().flat_map(|input| &input.sources);
         let sources = sources.filter_map(|source| match source {
             InputSource::File(source) => Some(self.plan.sources[source.index()].path.as_str()),
             InputSource::Output { .. } => None,
         });
-        let reads = self.mentions.get(&id).into_iter().flatten().map(|read| read.path.as_str());
-        let named = sources.chain(reads).map(|path| (Cow::Borrowed(path), self.contents.get(path)));
+        let whole = |path| PathRead { path: Cow::Borrowed(path), content: self.contents.get(path), keys: None };
+        let reads = self.mentions.get(&id).into_iter().flatten().map(|read| PathRead {
+            path: Cow::Borrowed(read.path.as_str()),
+            content: self.contents.get(&read.content_key()),
+            keys: read.how.keys(),
+        });
         let modules = self.contents.imports(id).into_iter().flat_map(Closure::files);
-        named.chain(modules.map(|(path, artifact)| (Cow::Owned(path), Some(artifact)))).collect()
+        let modules =
+            modules.map(|(path, artifact)| PathRead { path: Cow::Owned(path), content: Some(artifact), keys: None });
+        sources.map(whole).chain(reads).chain(modules).collect()
     }
 
     /// Files of the project that `id` finds at the same path in its own folder.

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use athanor_cache::{Artifact, Cache, CacheError, Exclusions, FsTime, StatSnapshot};
 
+use crate::run::inputs::keys;
+use crate::run::inputs::resolve::PathRead;
+
 /// Snapshots of the project's folders from when a run first used them: looking at every file for every stage would take long.
 #[derive(Default)]
 pub struct ProjectSnapshots {
@@ -21,22 +24,42 @@ pub struct ProjectSnapshot {
     name: String,
     path: PathBuf,
     trace: StatSnapshot,
-    /// Its content when the run began, where all of it counts.
+    /// Its content when the run began, where that counts.
     content: Option<Artifact>,
+    /// The keys in it that count alone.
+    keys: Option<KeysRead>,
     exclusions: Arc<Exclusions>,
 }
 
+/// Keys of a file whose values count.
+struct KeysRead {
+    project: PathBuf,
+    keys: Vec<String>,
+    /// Whether the values were those with which the run began when the attempt did.
+    began_same: bool,
+}
+
+impl KeysRead {
+    fn new(project: &Path, read: &PathRead<'_>, keys: &[String]) -> KeysRead {
+        let mut keys = KeysRead { project: project.to_owned(), keys: keys.to_owned(), began_same: true };
+        keys.began_same = read.content.is_none_or(|content| keys.have_content(&read.path, content));
+        keys
+    }
+
+    fn have_content(&self, path: &str, content: &Artifact) -> bool {
+        keys::content_of(&self.project, path, &self.keys).is_ok_and(|now| now == *content)
+    }
+}
+
 impl ProjectSnapshots {
-    /// Takes a snapshot of `name` in the folder `project` before an attempt that reads it begins. `content` is what it was when
-    /// the run began.
+    /// Takes a snapshot of a file or folder in the folder `project` before an attempt that reads it begins.
     pub fn take(
         &mut self,
         project: &Path,
-        name: &str,
-        content: Option<&Artifact>,
+        read: &PathRead<'_>,
         exclusions: &Arc<Exclusions>,
     ) -> Result<ProjectSnapshot, CacheError> {
-        let path = project.join(name);
+        let path = project.join(&*read.path);
         let trace = match self.folders.get(&path) {
             Some(trace) => *trace,
             None => StatSnapshot::of_content(&path, exclusions)?,
@@ -44,8 +67,9 @@ impl ProjectSnapshots {
         if path.is_dir() {
             self.folders.insert(path.clone(), trace);
         }
-        let (content, exclusions) = (content.cloned(), Arc::clone(exclusions));
-        Ok(ProjectSnapshot { name: name.to_owned(), path, trace, content, exclusions })
+        let keys = read.keys.map(|keys| KeysRead::new(project, read, keys));
+        let (content, exclusions) = (read.content.cloned(), Arc::clone(exclusions));
+        Ok(ProjectSnapshot { name: read.path.clone().into_owned(), path, trace, content, keys, exclusions })
     }
 }
 
@@ -63,11 +87,17 @@ impl ProjectSnapshot {
     /// Whether its content is the one with which the run began.
     pub fn has_same_content(&self, cache: &Cache) -> bool {
         let Some(before) = &self.content else { return true };
+        if let Some(keys) = &self.keys {
+            return keys.began_same && keys.have_content(&self.name, before);
+        }
         cache.content_of(&self.path, &self.exclusions).is_ok_and(|now| now == *before)
     }
 
-    /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known.
+    /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known. A file of
+    /// which only keys count may be edited elsewhere while a stage works for hours.
     pub fn is_unchanged(&self, began: Option<FsTime>) -> bool {
-        StatSnapshot::of_content(&self.path, &self.exclusions).is_ok_and(|now| !self.trace.shows_change(&now, began))
+        self.keys.is_some()
+            || StatSnapshot::of_content(&self.path, &self.exclusions)
+                .is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }
