@@ -165,6 +165,12 @@ fn a_stage_that_reads_what_another_is_changing_runs_again_and_does_not_fail() {
             spoil("cp ${{ inputs.f }} f; chmod u+w $(readlink -f ${{ inputs.f }}); echo x >> ${{ inputs.f }}")
                 + "; until [ -e $ATHANOR_PROJECT/read ]; do sleep 0.01; done; cat f > ${{ inputs.f }}",
         ),
+        // As a lock: there for a while, and the folder's time put back.
+        (
+            0,
+            spoil("touch -r ${{ inputs.d }}/ ref; chmod u+w ${{ inputs.d }}/; echo > ${{ inputs.d }}/lock")
+                + "; until [ -e $ATHANOR_PROJECT/read ]; do sleep 0.01; done; rm ${{ inputs.d }}/lock; touch -r ref ${{ inputs.d }}/",
+        ),
     ];
     for (code, line) in lines {
         let wait = "touch $ATHANOR_PROJECT/c; until [ -e $ATHANOR_PROJECT/spoilt ]; do sleep 0.01; done; (cat";

@@ -147,7 +147,9 @@ impl Cache {
 
     fn check_input_folder(&self, digest: &Digest, since: FsTime) -> Result<InputState> {
         let is_intact = |snapshot: &TreeSnapshot| {
-            self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.stamp()) && !since.may_precede(snapshot.changed())
+            self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.stamp())
+                && !since.may_precede(snapshot.changed())
+                && !snapshot.has_folder_changed_since(since)
         };
         let found = self.tree_snapshot(digest);
         if found.as_ref().is_ok_and(is_intact) {
@@ -155,8 +157,9 @@ impl Cache {
         }
         let is_touched = found.is_ok_and(|snapshot| {
             let stored = Stored::Tree(*digest);
-            !self.integrity.is_noted(&stored, &snapshot.stamp())
-                && snapshot.is_written_since(since, self.integrity.changed_at(&stored))
+            let is_noted = self.integrity.is_noted(&stored, &snapshot.stamp());
+            snapshot.has_folder_changed_since(since)
+                || !is_noted && snapshot.is_written_since(since, self.integrity.changed_at(&stored))
         });
         let _alone = self.serial.repair();
         let tree = self.read_tree(digest)?;

@@ -78,6 +78,11 @@ impl TreeSnapshot {
         written.any(|written| since.precedes(written) && noted.is_none_or(|noted| noted < written))
     }
 
+    /// Whether a folder in it was changed later than `since`: an entry may have been there in between. No program can set this time.
+    pub(crate) fn has_folder_changed_since(&self, since: FsTime) -> bool {
+        self.nodes.iter().any(|node| node.stat.is_folder() && since.precedes(node.stat.changed))
+    }
+
     fn note(&self, sequence: u64) -> Note {
         Note { stamp: self.stamp(), changed: self.changed(), sequence, durable: true }
     }
