@@ -10,6 +10,7 @@ use athanor_images::file_type::FileType;
 use npyz::{DType, NpyHeader, Order};
 
 use super::matrix_element::{Element, refusal};
+use super::npy_guard;
 use crate::error::StageError;
 
 /// Advice for a file that lacks its end.
@@ -51,6 +52,9 @@ impl MatrixRows {
             return Err(wrong("the file is empty".to_owned(), CUT_SHORT));
         }
         let mut reader = BufReader::new(file);
+        if let Some(problem) = npy_guard::problem(&mut reader).map_err(unreadable)? {
+            return Err(wrong(problem, "Save it again: `numpy.save(file, array)`."));
+        }
         let header = NpyHeader::from_reader(&mut reader).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => wrong("the file ends within its header".to_owned(), CUT_SHORT),
             ErrorKind::InvalidData => {

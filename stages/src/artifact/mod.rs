@@ -8,6 +8,7 @@ pub mod labels;
 pub mod matrix;
 pub(crate) mod matrix_element;
 pub mod matrix_rows;
+mod npy_guard;
 pub mod packed_images;
 pub mod table;
 mod table_bytes;
