@@ -18,6 +18,10 @@ pub(super) fn apply(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<
     let adds = text.starts_with(ADD);
     let begin = if adds { ADD.len_utf8() } else { 0 };
     let path = &text[begin..equals];
+    let whole = Span::new(source, begin..equals);
+    if let Some((message, help)) = bad_name(path) {
+        return Err(Box::new(Diagnostic::new(whole, message).help(help)));
+    }
     let (parents, last) = path.rsplit_once('.').map_or(("", path), |(parents, last)| (parents, last));
     let mut walk = Walk { text, source, at: begin, parent: "vars".to_owned() };
     let mut target = vars;
@@ -27,13 +31,9 @@ pub(super) fn apply(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<
     let span = walk.span(last);
     if adds {
         let entries = walk.entries(target, last)?;
-        if last.is_empty() || entries.iter().any(|entry| entry.key.name == last) {
-            let parent = &walk.parent;
-            let (message, help) = match last {
-                "" => ("`--set` adds a name that is empty".to_owned(), "name it: `--set +NAME=VALUE`"),
-                _ => (format!("`{parent}` has `{last}` already"), "leave out the `+` to change one that is there"),
-            };
-            return Err(Box::new(Diagnostic::new(span, message).help(help)));
+        if entries.iter().any(|entry| entry.key.name == last) {
+            let message = format!("`{}` has `{last}` already", walk.parent);
+            return Err(Box::new(Diagnostic::new(span, message).help("leave out the `+` to change one that is there")));
         }
         entries.push(Entry { key: Key { name: last.to_owned(), span }, value });
         return Ok(());
@@ -47,6 +47,27 @@ pub(super) fn apply(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<
     }
     *walk.step(target, last)? = value;
     Ok(())
+}
+
+/// The mistake in the name of a variable, if there is one, and what mends it.
+fn bad_name(path: &str) -> Option<(String, String)> {
+    if let Some((list, _)) = path.split_once('[') {
+        let message = format!("`{path}` is an item of a list, which cannot be set alone");
+        return Some((message, format!("set all of it: `--set {list}=[…]`")));
+    }
+    if path.starts_with(ADD) {
+        return Some((format!("`{path}` begins with a second `+`"), "one `+` adds a variable".to_owned()));
+    }
+    if path.split('.').any(str::is_empty) {
+        let message = format!("a part of the name `{path}` is empty");
+        return Some((message, "dots go deeper, one between two names: `--set NAME.NAME=VALUE`".to_owned()));
+    }
+    let is_padded = path.split('.').any(|part| part.trim() != part);
+    is_padded.then(|| {
+        let parts: Vec<&str> = path.split('.').map(str::trim).collect();
+        let message = format!("the name `{path}` has a blank too many");
+        (message, format!("write `{}`", parts.join(".")))
+    })
 }
 
 /// Whether this setting takes something away that lies in another variable.
@@ -69,6 +90,19 @@ struct Walk<'t> {
 impl Walk<'_> {
     fn span(&self, name: &str) -> Span {
         Span::new(self.source, self.at..self.at + name.len())
+    }
+
+    /// The setting that adds `name`, which is next on the way, with all that lies deeper.
+    fn addition(&self, name: &str) -> String {
+        let (way, rest) = self.text.split_at(self.at + name.len());
+        let way = way.trim_start_matches(ADD);
+        match rest.strip_prefix('.').and_then(|deeper| deeper.split_once('=')) {
+            Some((deeper, value)) => {
+                let value = deeper.rsplit('.').fold(value.to_owned(), |value, name| format!("{{{name}: {value}}}"));
+                format!("+{way}={value}")
+            }
+            None => format!("+{way}{rest}"),
+        }
     }
 
     /// The entries of `target`, in which `name` is looked for.
@@ -97,7 +131,7 @@ impl Walk<'_> {
                 let near = suggest::nearest(name, names.clone()).map(|near| format!("did you mean `{near}`?"));
                 near.or_else(|| {
                     let all = suggest::listing(names, &format!("names in `{}`", self.parent));
-                    let added = format!("`--set +{}` adds one", self.text.trim_start_matches(ADD));
+                    let added = format!("`--set '{}'` adds it", self.addition(name));
                     Some(all.map_or_else(|| added.clone(), |all| format!("{all}; {added}")))
                 })
             };
@@ -147,13 +181,20 @@ mod tests {
             ("models.c=null", "there is no `c` in `vars.models`"),
             ("+models.a={}", "`vars.models` has `a` already"),
             ("+n.x=1", "`vars.n` is a number, so there is no `x` in it to set"),
-            ("+=1", "`--set` adds a name that is empty"),
+            ("+=1", "a part of the name `` is empty"),
             ("+x.y=1", "there is no `x` in `vars`"),
-            ("models.=1", "there is no `` in `vars.models`"),
+            ("models.=1", "a part of the name `models.` is empty"),
+            ("models..a=1", "a part of the name `models..a` is empty"),
+            ("++n=1", "`+n` begins with a second `+`"),
+            (" n=1", "the name ` n` has a blank too many"),
+            ("n[0]=1", "`n[0]` is an item of a list, which cannot be set alone"),
         ];
         for (setting, message) in cases {
             assert_eq!(after(&[setting]), Err(message.to_owned()), "{setting}");
         }
+        let mut vars = node::parse("{ e: {} }", 0, 0).unwrap();
+        let help = apply(&mut vars, "+e.x.y.z=1", 0).unwrap_err().help;
+        assert_eq!(help.as_deref(), Some("`--set '+e.x={y: {z: 1}}'` adds it"));
         assert!(takes_away("models.a=null") && takes_away("a.b= ~") && takes_away("a.b="));
         assert!(!takes_away("a=null") && !takes_away("+a.b=null") && !takes_away("a.b=0") && !takes_away("a.b"));
     }
