@@ -13,7 +13,7 @@ use crate::cli::report::write;
 use crate::events::Outcome;
 use crate::report::junit::junit;
 use crate::report::{outcome_name, results_now, tensorboard};
-use crate::run::limited_command::{Patience, QUIET, wait_for};
+use crate::run::limited_command::{Patience, QUIET, status_in_words, wait_for};
 use crate::run::{RunReport, Session};
 use crate::settings::Settings;
 
@@ -74,7 +74,7 @@ fn run_hook(hook: &str, session: &Session<'_>, report: &RunReport) {
     });
     let problem = match ended {
         Ok(Some(status)) if status.success() => return,
-        Ok(Some(status)) => format!("it ended with {status}"),
+        Ok(Some(status)) => format!("it ended with {}", status_in_words(status)),
         Ok(None) => format!("it did not end within {} minutes and was killed", HOOK_LIMIT.as_secs() / 60),
         Err(error) => error.to_string(),
     };

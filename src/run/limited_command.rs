@@ -45,8 +45,13 @@ impl Answer {
     /// The end as the end of a sentence, with the last line of what it wrote about errors.
     pub(crate) fn failure(&self) -> String {
         let said = self.err.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
-        format!("ended with {}{said}", self.status)
+        format!("ended with {}{said}", status_in_words(self.status))
     }
+}
+
+/// The way in which a process ended, such as `exit status 1` or `signal 9 (SIGKILL)`.
+pub(crate) fn status_in_words(status: ExitStatus) -> String {
+    status.to_string().replacen(": ", " ", 1)
 }
 
 /// Runs a command and keeps what it writes; `None` if it was given up.

@@ -116,7 +116,7 @@ fn an_image_that_is_not_here_is_pulled_and_one_that_is_nowhere_is_a_mistake() {
     std::fs::remove_dir_all(engine.path("images")).unwrap();
     let outcome = engine.run(&[]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
-    for sign in ["the image `third` is not here, and `podman pull` ended with exit status: 1", "p.yaml:5:3"] {
+    for sign in ["the image `third` is not here, and `podman pull` ended with exit status 1", "p.yaml:5:3"] {
         assert!(outcome.err.contains(sign), "{sign}: {}", outcome.err);
     }
     let none = Engine::new(&[], PIPELINE);

@@ -79,7 +79,10 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         // What it made for other users' numbers can be removed by it alone.
-        let _ = self.ask(&["unshare", "rm", "-rf", self.storage.path().join("graph").to_str().unwrap()]);
+        let mut command = Command::new("podman");
+        command.args(["unshare", "rm", "-rf"]).arg(self.storage.path().join("graph"));
+        // It may not be installed.
+        let _ = self.with_storage(command).output();
     }
 }
 

@@ -14,10 +14,33 @@ const MOST: usize = 3;
 /// the stage.
 pub(super) fn explain(project: &Path, folder: &Path, log: &[String]) -> Option<String> {
     let lines = log.iter().filter(|line| SIGNS.iter().any(|sign| line.contains(sign)));
-    let words = lines.filter_map(|line| words(line).into_iter().find(|word| is_left_behind(word, project, folder)));
-    let told: BTreeSet<String> = words.map(sentence).collect();
+    let inside = |word: &'_ str| Path::new(word).strip_prefix(folder).ok().and_then(Path::to_str).map(str::to_owned);
+    let left_behind = |line: &String| {
+        let words = words(line).into_iter().map(|word| inside(word).unwrap_or_else(|| word.to_owned()));
+        words.into_iter().find(|word| is_left_behind(word, project, folder))
+    };
+    let modules = log.iter().filter_map(|line| module(line, project));
+    let told: BTreeSet<String> =
+        lines.filter_map(left_behind).map(|path| sentence(&path)).chain(modules.map(|path| of_module(&path))).collect();
     let told: Vec<String> = told.into_iter().take(MOST).collect();
     (!told.is_empty()).then(|| told.join("\n"))
+}
+
+/// The file or folder in the project of a Python module that was not found, by a line of a log.
+fn module(line: &str, project: &Path) -> Option<String> {
+    let (_, name) = line.split_once("No module named ")?;
+    let name = name.trim_matches(['\'', '"']).split('.').next()?;
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let candidates = ["", "src/"].into_iter().flat_map(|root| [format!("{root}{name}.py"), format!("{root}{name}")]);
+    candidates.into_iter().find(|path| is_name && project.join(path).exists())
+}
+
+fn of_module(path: &str) -> String {
+    let root = if path.starts_with("src/") { "/src" } else { "" };
+    format!(
+        "`{path}` is in the project, and nothing in the script says that it is imported: modules are found by what scripts that a line \
+         names import literally. `reads: [{path}]` declares it, and `export PYTHONPATH=$ATHANOR_PROJECT{root}` before that line has it found."
+    )
 }
 
 /// Whether `word` is a relative path at which there is something in the project and nothing in the attempt's folder.
@@ -71,6 +94,14 @@ mod tests {
         ] {
             assert!(explained(line).starts_with("`assets` is in the project and not in the stage's folder"), "{line}");
         }
+        let inside = format!("No such file or directory: '{}'", work.join("params.yaml").display());
+        assert!(explained(&inside).contains("`reads: [params.yaml]`"));
+        std::fs::create_dir_all(project.join("src/pkg")).unwrap();
+        let module = explained("ModuleNotFoundError: No module named 'pkg.sub'");
+        assert!(
+            module.contains("`reads: [src/pkg]`") && module.contains("PYTHONPATH=$ATHANOR_PROJECT/src"),
+            "{module}"
+        );
         assert!(explained("sh: 1: cannot open params.yaml: No such file").contains("`reads: [params.yaml]`"));
         for line in [
             "cat: here: No such file or directory",
@@ -78,6 +109,7 @@ mod tests {
             "cat: ../p/assets: No such file or directory",
             "cat: .athanor: No such file or directory",
             "assets are not there",
+            "ModuleNotFoundError: No module named 'numpy'",
         ] {
             assert_eq!(explained(line), "", "{line}");
         }

@@ -1,15 +1,30 @@
 //! Container engines: they bring a sandbox of their own, and cannot start in ours.
 
 /// Programs that start containers.
-const ENGINES: [&str; 5] = ["docker", "podman", "apptainer", "singularity", "nerdctl"];
+const ENGINES: [&str; 7] =
+    ["docker", "docker-compose", "podman", "podman-compose", "apptainer", "singularity", "nerdctl"];
 /// Words that may stand before the program of a command.
 const BEFORE: [&str; 14] =
     ["exec", "time", "nice", "nohup", "sudo", "env", "command", "if", "then", "else", "while", "until", "do", "!"];
 
+/// Programs that start the program among their own arguments.
+const STARTERS: [&str; 6] = ["timeout", "xargs", "stdbuf", "setsid", "flock", "ionice"];
+
 /// Whether a shell line has a command whose program is a container engine.
 pub(super) fn starts_container(line: &str) -> bool {
     let engines = ENGINES.iter().any(|engine| line.contains(engine));
-    engines && commands(line).iter().any(|command| program(command).is_some_and(is_engine))
+    engines && commands(line).iter().any(|command| starts_engine(command))
+}
+
+fn starts_engine(command: &str) -> bool {
+    let Some(program) = program(command) else { return false };
+    let is_starter = STARTERS.contains(&program.rsplit('/').next().unwrap_or(program));
+    if !is_starter {
+        return is_engine(program);
+    }
+    // Its own arguments come first: a time, a file or a number of words.
+    let words = command.split_whitespace().skip_while(|word| *word != program).skip(1);
+    words.filter(|word| !word.starts_with('-')).take(2).any(is_engine)
 }
 
 fn is_engine(program: &str) -> bool {
@@ -59,6 +74,9 @@ mod tests {
             "\"docker\" run image",
             "x=$(docker run image)",
             "docker \\\n  run image",
+            "timeout 600 docker run image",
+            "ls | xargs -n 1 podman run image",
+            "docker-compose up",
         ] {
             assert!(starts_container(line), "{line}");
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::language::Language;
+use crate::language::{Language, Shell};
 use crate::plan::context::CONTEXT_VARIABLE;
 use crate::plan::{CommandLine, EnvVariable, Instance, Work};
 use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
@@ -20,6 +20,8 @@ use crate::run::executor::resources::Allocation;
 const PYTHONPATH: &str = "PYTHONPATH";
 /// Variable of the folder for temporary files.
 const TMPDIR: &str = "TMPDIR";
+/// Variable with the beginning of the paths at which zsh puts here-documents, wherever other temporary files are.
+const TMPPREFIX: &str = "TMPPREFIX";
 /// Variable of the folder of the user's own files.
 const HOME: &str = "HOME";
 
@@ -56,6 +58,9 @@ pub(crate) fn environment(
         return StageVariables { environment: own, secrets: Vec::new(), inside: ContainerVariables::default() };
     };
     own.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
+    if command.shell == Shell::Zsh {
+        own.push((TMPPREFIX.into(), temporary.join("zsh").into()));
+    }
     let is_contained = command.container.is_some();
     let given = if is_contained { Vec::new() } else { variables.of_command(&command.env_passthrough) };
     if command.shell.language() == Language::Python {

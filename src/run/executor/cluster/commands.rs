@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Refusal;
+use crate::run::limited_command::status_in_words;
 
 /// Time after which a command is taken to hang.
 const MAX_TIME: Duration = Duration::from_secs(120);
@@ -62,7 +63,8 @@ pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal
         err.lines().map(|line| line.trim_start_matches(&format!("{name}: ")).trim_start_matches("error: ").trim());
     let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     let is_for_now = FOR_NOW.iter().any(|sign| message.contains(sign));
-    Err(refusal(if message.is_empty() { format!("`{name}` failed: {status}") } else { message }, is_for_now))
+    let message = if message.is_empty() { format!("`{name}` failed: {}", status_in_words(status)) } else { message };
+    Err(refusal(message, is_for_now))
 }
 
 fn read_all(stream: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {

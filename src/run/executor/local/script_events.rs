@@ -7,6 +7,10 @@ use std::collections::HashSet;
 
 use athanor_stages::artifact::figure::{Figure, MAX_FIGURES};
 use athanor_stages::context::StageReport;
+use serde_json::Value;
+
+use crate::run::executor::local::wait::KEPT_OF_LONG;
+use crate::run::executor::protocol::MAX_LINE;
 
 /// Number of bad lines that are named; the next one says that there are more.
 const MAX_WARNINGS: u32 = 5;
@@ -129,20 +133,55 @@ fn reason(error: &serde_json::Error, line: &[u8]) -> String {
     let has = |word: &[u8]| line.windows(word.len()).any(|window| window == word);
     if error.is_data() {
         let text = error.to_string();
-        if let Some((event, _)) = text.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+        if let Some((given, known)) =
+            text.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
         {
-            return format!("there is no event {event}; events are {EVENTS}");
+            let known = known.trim_start_matches("one of ");
+            let known = known.split_once(" at line ").map_or(known, |(known, _)| known);
+            return match serde_json::from_slice::<Value>(line) {
+                Ok(line) if line["event"] == "figure" => {
+                    format!("there is no {given} among figures; kinds are {known}")
+                }
+                _ => format!("there is no event {given}; events are {EVENTS}"),
+            };
         }
         if let Some(name) = text.strip_prefix("missing field ") {
             let name = name.split_once(" at line ").map_or(name, |(name, _)| name);
             return format!("it lacks {name}");
         }
-        return text.split_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned();
+        let text = text.split_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+        return in_words(text);
+    }
+    if line.len() == KEPT_OF_LONG && error.is_eof() {
+        return format!("it is longer than {} KiB", MAX_LINE >> 10);
+    }
+    if error.to_string().starts_with("number out of range") {
+        return "a number is too large".to_owned();
     }
     if has(b"NaN") || has(b"Infinity") {
         return "JSON has no NaN and no infinity".to_owned();
     }
     "it is no JSON of one line".to_owned()
+}
+
+/// A message of the parser about a value of a wrong type, without the words of a programming language.
+fn in_words(text: &str) -> String {
+    let Some((given, expected)) = text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
+    else {
+        return text.to_owned();
+    };
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i32" | "i64" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "variant identifier" | "internally tagged enum StageReport" => "a mapping with an `event`",
+        other => other,
+    };
+    let given =
+        given.replace("floating point ", "the number ").replace("map", "a mapping").replace("sequence", "a list");
+    format!("{expected} is expected, not {given}")
 }
 
 #[cfg(test)]
@@ -184,6 +223,15 @@ mod tests {
         assert!(missing.contains("it lacks `value`: "), "{missing}");
         let unknown = warning(&mut events, r#"{"event":"dance"}"#);
         assert!(unknown.contains("there is no event `dance`; events are `progress`, "), "{unknown}");
+        let kind = warning(
+            &mut ScriptEvents::default(),
+            r#"{"event":"figure","name":"f","figure":{"title":"t","kind":"pie"}}"#,
+        );
+        assert!(kind.contains("there is no `pie` among figures; kinds are `"), "{kind}");
+        let text = warning(&mut ScriptEvents::default(), r#"{"event":"metric","name":"f","value":"0.5"}"#);
+        assert!(text.contains("a number is expected, not string \"0.5\""), "{text}");
+        let large = warning(&mut ScriptEvents::default(), r#"{"event":"metric","name":"f","value":1e999}"#);
+        assert!(large.contains("a number is too large"), "{large}");
         let long = warning(&mut events, &"é".repeat(10_000));
         assert!(long.chars().count() < 200, "{long}");
         assert!(warning(&mut events, "junk").ends_with("junk; no further ones are named"));

@@ -20,7 +20,7 @@ use crate::run::executor::protocol::MAX_LINE;
 /// without end does not hide them.
 const MAX_READS: usize = 16;
 /// Bytes of a line that is too long which are passed on, so that the line can be named: no message is that short.
-const KEPT_OF_LONG: usize = 8;
+pub(super) const KEPT_OF_LONG: usize = 8;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 /// Size of the pipe of a process that prints much.
