@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::pipeline_file::PipelineFile;
+use crate::cli::pipeline_file::{OptionalPipelineFile, PipelineFile};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportCommand {
@@ -69,7 +69,7 @@ pub(super) struct CompareCommand {
 #[derive(Debug, Args)]
 pub(super) struct TopCommand {
     #[command(flatten)]
-    pub pipeline: PipelineFile,
+    pub pipeline: OptionalPipelineFile,
 }
 
 /// Programs whose files are written.
@@ -102,7 +102,7 @@ pub(super) struct RestoreCommand {
 #[derive(Debug, Args)]
 pub(super) struct WatchCommand {
     #[command(flatten)]
-    pub pipeline: PipelineFile,
+    pub pipeline: OptionalPipelineFile,
     /// Address to listen on; whoever reaches another one than loopback and knows the token sees the page.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,

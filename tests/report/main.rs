@@ -3,6 +3,7 @@
 mod mlflow;
 #[path = "../support/mod.rs"]
 mod support;
+mod unnamed;
 
 use athanor::run::attempts::annex::Annex;
 use athanor::run::attempts::facts::Facts;
