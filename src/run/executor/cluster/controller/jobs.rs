@@ -121,6 +121,7 @@ impl Controller {
             beat: self.beat(),
             gpus: options.gpus,
             scratch: config.slurm.scratch.clone(),
+            scratch_limit: config.slurm.scratch_limit,
         };
         let names = spec.names(&token);
         let shared = &self.folder.shared;
