@@ -9,6 +9,7 @@ use crate::events::{Outcome, RunEvent, Stamped};
 use crate::gpu::GpuId;
 use crate::plan::{InstanceId, Plan};
 use crate::report::data::{FailureData, InstanceState, Spans, Timeline};
+use crate::view::time_left::Pace;
 
 /// Failures whose logs a report shows.
 const MAX_FAILURES: usize = 50;
@@ -24,8 +25,8 @@ pub(crate) struct RunStory {
     pub failures: Vec<FailureData>,
     /// Outcome; `None` as long as the run goes on, or if it was killed.
     pub outcome: Option<Outcome>,
-    /// Progress of instances: units done, units in all, and their noun.
-    pub progress: HashMap<usize, (u64, u64, String)>,
+    /// Progress of instances, with times in milliseconds since 1970, and the noun of its units.
+    pub progress: HashMap<usize, (Pace<i64>, String)>,
     /// Last values of metrics, by instance and metric, of instances that are not finished.
     pub metrics: BTreeMap<(usize, String), f64>,
     /// Curves of these.
@@ -110,10 +111,12 @@ impl RunStory {
     }
 
     /// Notes what an instance reports.
-    fn note(&mut self, number: usize, event: &RunEvent) {
+    fn note(&mut self, number: usize, event: &RunEvent, now: i64) {
         match event {
             RunEvent::Progress { done, total, unit, .. } => {
-                self.progress.insert(number, (*done, *total, unit.clone()));
+                let since = self.running.get(&number).map_or(now, |span| self.timeline.spans.start[*span]);
+                let first = || (Pace::new(*done, *total, since, now), unit.clone());
+                self.progress.entry(number).or_insert_with(first).0.report(*done, *total);
             }
             RunEvent::Metric { name, value, step, .. } => {
                 self.metrics.insert((number, name.clone()), *value);
@@ -145,7 +148,7 @@ impl RunStory {
     }
 
     fn apply(&mut self, plan: &Plan, number: usize, event: &RunEvent, now: i64) {
-        self.note(number, event);
+        self.note(number, event, now);
         let state = match event {
             RunEvent::Started { attempt, cpus, gpus, .. } => {
                 // A later attempt was ready when the one before it had failed.
