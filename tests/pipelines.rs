@@ -70,8 +70,9 @@ fn the_whole_solution_runs_small_and_a_model_more_costs_a_model_more() {
         let stage = stage_of(instance);
         joint.contains(&stage) || stage.contains("student") || instance.contains("model=d121_i768_student")
     };
-    let others: Vec<&String> =
-        made.iter().filter(|instance| !instance.contains("model=r18") && !joint(instance)).collect();
+    // The weights of a network that no other model has are fetched for it.
+    let is_own = |instance: &str| instance.contains("model=r18") || instance.ends_with("weights[arch=resnet18]");
+    let others: Vec<&String> = made.iter().filter(|instance| !is_own(instance) && !joint(instance)).collect();
     assert!(others.is_empty(), "these have nothing to do with the new model: {others:?}");
 }
 
@@ -108,10 +109,17 @@ fn profiles_choose_what_is_made() {
     };
     let winner = graph("winner");
     assert!(winner("model ×3") && winner("metric_model") && winner("test_neighbours") && !winner("student ×3"));
+    // Weights of one classifier's network and of the metric model's: of six.
+    assert!(winner("weights ×2"), "weights that no model needs are not fetched");
     let single = graph("single");
-    assert!(single("model") && single("submitted") && !single("model ×3"));
+    assert!(single("model") && single("submitted") && !single("model ×3") && single("weights ×2"));
     let described = graph("described");
-    assert!(described("model ×20") && described("student ×5") && described("model_submission ×5"));
+    assert!(
+        described("weights ×5")
+            && described("model ×20")
+            && described("student ×5")
+            && described("model_submission ×5")
+    );
     // With `smoke` in either order.
     for (profile, models) in
         [("winner,smoke", "model ×2"), ("smoke,winner", "model ×3"), ("described,smoke", "model ×8")]
