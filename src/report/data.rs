@@ -197,8 +197,26 @@ pub(crate) struct Timeline {
     pub end: i64,
     /// Attempts.
     pub spans: Spans,
+    /// Results that were found in the cache.
+    pub cached: CacheHits,
     /// Instances on the critical path, producers first.
     pub critical: Vec<usize>,
+}
+
+/// Results that were found in the cache, by column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct CacheHits {
+    /// Instance.
+    pub i: Vec<usize>,
+    /// Time from the beginning of the run, in milliseconds.
+    pub at: Vec<i64>,
+}
+
+impl Timeline {
+    /// Whether nothing happened to any instance.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spans.i.is_empty() && self.cached.i.is_empty()
+    }
 }
 
 /// Attempts by column.

@@ -95,7 +95,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     (data.figures, data.figures_left_out) = fitting(figures, &data.instances.stage);
     data.headline = headline_of(plan, &data.metrics);
     data.failures = story.failures.clone();
-    data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.spans.i.is_empty());
+    data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.is_empty());
     if let Some(other) = request.other {
         let before = results_of(history, &summaries, other)?;
         let events = history.events(other)?;

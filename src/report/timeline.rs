@@ -171,7 +171,10 @@ impl RunStory {
                 return;
             }
             RunEvent::Cached { .. } => {
-                self.there.insert(number, now);
+                if self.there.insert(number, now).is_none() {
+                    self.timeline.cached.i.push(number);
+                    self.timeline.cached.at.push(now - self.timeline.begin);
+                }
                 InstanceState::Cached
             }
             RunEvent::Finished { .. } => InstanceState::Done,

@@ -140,6 +140,29 @@ fn a_comparison_shows_the_lines_of_a_script_that_differ() {
 }
 
 #[test]
+fn the_timeline_shows_what_was_found_in_the_cache() {
+    let Some(mut browser) = Browser::start() else { return };
+    let project = Project::new(PIPELINE);
+    report(&project);
+    project.edit("arch: [small, large]", "arch: [small, large, huge]");
+    let address = report(&project);
+    browser.set_up(1280, 1000, false);
+    browser.open(&address, DRAWN);
+    let legend = "document.querySelector('#timeline .legend').innerText";
+    let legend = browser.eval(legend).as_str().unwrap().to_owned();
+    assert!(legend.contains("found in the cache (7)"), "{legend}");
+    // Of the lowest lane, with room for its label and for the axis below.
+    let mark = "(() => { const canvas = document.querySelector('canvas.gantt'); canvas.scrollIntoView({ block: 'center' }); const { left, bottom, width } = canvas.getBoundingClientRect(); const scale = canvas.width / width; const y = canvas.height - Math.round(33 * scale); const row = canvas.getContext('2d').getImageData(0, y, canvas.width, 1).data; const tone = getComputedStyle(document.documentElement).getPropertyValue('--cached').trim(); const is = (at) => '#' + [0, 1, 2].map((part) => row[at * 4 + part].toString(16).padStart(2, '0')).join('') === tone; for (let at = 0; at < canvas.width; at += 1) if (is(at)) return [left + at / scale + 1, bottom - 33]; return null; })()";
+    let place = browser.eval(mark);
+    let moved = serde_json::json!({ "type": "mouseMoved", "x": place[0], "y": place[1] });
+    browser.call("Input.dispatchMouseEvent", moved);
+    browser.wait("document.getElementById('tip').textContent.includes('found in the cache after')");
+    browser.wait("document.getElementById('tip').textContent.includes('data')");
+    assert_eq!(browser.errors(), [] as [String; 0]);
+    browser.screenshot("report-cached");
+}
+
+#[test]
 fn a_report_fits_dark_and_narrow_screens() {
     let Some(mut browser) = Browser::start() else { return };
     let project = Project::new(PIPELINE);

@@ -140,7 +140,7 @@ function show(data) {
   const sections = [
     tiles(data), failures(data),
     section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.filter((state) => data.instances.state.includes(state)).map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
-    data.timeline?.spans.start.length ? section("Timeline", drawGantt(data)) : null,
+    data.timeline ? section("Timeline", drawGantt(data)) : null,
     data.curves.length ? section("Learning curves", drawCurves(data)) : null,
     changes(data), figures(data), list.node, parameters(data), environment(data),
   ].filter(Boolean);
