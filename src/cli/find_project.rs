@@ -62,6 +62,7 @@ fn keep_paths(command: &mut Command, here: &Path) {
             command.output.iter_mut().for_each(keep);
             command.folder = Some(here.to_owned());
         }
+        Command::Compare(command) => command.html.iter_mut().for_each(keep),
         Command::Run(command) => {
             command.junit.iter_mut().chain(&mut command.tensorboard).for_each(keep);
         }

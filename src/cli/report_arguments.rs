@@ -64,6 +64,9 @@ pub(super) struct CompareCommand {
     /// Print the metrics as CSV.
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
+    /// Write an HTML file instead: parameters and metrics side by side, and the curves of both runs in one chart.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["json", "csv"])]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

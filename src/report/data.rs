@@ -25,6 +25,9 @@ pub(crate) struct ReportData {
     pub run: Option<RunData>,
     /// Run that it is compared with.
     pub other: Option<RunData>,
+    /// Whether the page is about the comparison alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub comparison: bool,
     /// Metrics of the last stages.
     pub headline: Vec<HeadlineMetric>,
     /// Stages, in the order written.
@@ -303,6 +306,22 @@ pub(crate) struct InstanceChange {
     pub instance: String,
     /// Differences in words.
     pub what: Vec<String>,
+    /// Those of parameters whose values fit into a table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<ParameterChange>,
+}
+
+/// Difference of a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ParameterChange {
+    /// Name, with dots into mappings.
+    pub name: String,
+    /// Value in the other run.
+    pub before: Option<Value>,
+    /// Value in this one.
+    pub now: Option<Value>,
+    /// Index of the same difference in words.
+    pub what: usize,
 }
 
 /// Difference of a metric.

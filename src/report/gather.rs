@@ -44,6 +44,8 @@ pub(crate) struct ReportRequest<'r> {
     pub run: Option<&'r RunId>,
     /// Run to compare it with.
     pub other: Option<&'r RunId>,
+    /// Whether the report is about the comparison alone.
+    pub comparison: bool,
     /// Pipeline file as given.
     pub file: String,
     /// Time of the report.
@@ -78,6 +80,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     let mut data = ReportData {
         pipeline: plan.name.clone(),
         file: request.file.clone(),
+        comparison: request.comparison,
         program: PROGRAM.to_owned(),
         made: request.now.as_millisecond(),
         run,
@@ -101,6 +104,10 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         let events = history.events(other)?;
         data.other = Some(run_data(history, &summaries, other, &events, &RunStory::of(plan, &events)));
         comparison::compare_into(&mut data, cache, plan, &before, &results);
+    }
+    if request.comparison {
+        // Nothing of these is shown.
+        (data.timeline, data.failures, data.figures) = (None, Vec::new(), Vec::new());
     }
     data.metric_order = metric_order(&data.metrics, &data.curves);
     data.first_curves = first_curves(&data.metric_order, &data.curves);

@@ -234,6 +234,7 @@ mod tests {
         let change = |instance: &str| InstanceChange {
             instance: instance.to_owned(),
             what: vec!["input `i` changed".to_owned(), script.clone()],
+            parameters: Vec::new(),
         };
         data.changes = vec![change("m[a=1]"), change("m[a=2]")];
         insta::assert_snapshot!(changes(&data), @r"

@@ -1,5 +1,6 @@
 //! What is kept of runs, and what reports, lists and comparisons make of it.
 
+mod comparison;
 mod mlflow;
 mod resumed;
 #[path = "../support/mod.rs"]
@@ -72,7 +73,12 @@ fn data(project: &Project, arguments: &[&str]) -> Value {
 fn data_of(project: &Project, file: &str, arguments: &[&str]) -> Value {
     let arguments = [&["report", file, "-o", "out.html"], arguments].concat();
     assert_eq!(ok(project.athanor(&arguments)).out, "out.html\n");
-    let page = project.read("out.html");
+    page_data(project, "out.html")
+}
+
+/// The data in a page.
+fn page_data(project: &Project, name: &str) -> Value {
+    let page = project.read(name);
     let begin = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
     let end = begin + page[begin..].find("</script>").unwrap();
     serde_json::from_str(&page[begin..end]).unwrap()

@@ -143,6 +143,7 @@ impl Feed<'_> {
             cache: self.cache,
             run: None,
             other: None,
+            comparison: false,
             file: self.file.clone(),
             now,
         };
