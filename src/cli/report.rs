@@ -126,7 +126,7 @@ pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u
                 let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
                 return Err(Exit::wrong(format!("error: no stage is called `{stage}`{help}")));
             };
-            sweep::sweep(&plan, &project.cache, found)
+            sweep::sweep(&session, &project.cache, found)
         }
         None => metric_table::metric_table(&session, &project.cache, &targets, !command.csv),
     };

@@ -237,6 +237,17 @@ fn a_sweep_shows_all_results_that_the_cache_has() {
     let lines: Vec<&str> = swept.lines().collect();
     assert!(lines[0].contains("run") && lines[0].ends_with("f1"), "{swept}");
     assert!(lines.len() == 3 && lines[1].ends_with("0.5000") && lines[2].ends_with("0.3000"), "{swept}");
+    // Another pipeline has a stage of the same name, and one that was served with a result of this one under another name.
+    let other = PIPELINE.replace("name: p", "name: q").replace("epochs: 3", "epochs: 4").replace("seq 3", "seq 2");
+    project
+        .write("q.yaml", &(other + "  lines: { kind: command, run: 'seq 3 > ${{ outputs.o }}', outputs: { o: o } }\n"));
+    ok(project.athanor(&["run", "q.yaml"]));
+    let again = ok(project.athanor(&["metrics", "p.yaml", "--sweep", "report", "--sort", "f1"])).out;
+    assert_eq!(again, swept, "results of other pipelines are not this one's");
+    let of_other = ok(project.athanor(&["metrics", "q.yaml", "--sweep", "report"])).out;
+    assert!(of_other.lines().count() == 2 && of_other.trim_end().ends_with("0.4000"), "{of_other}");
+    let served = ok(project.athanor(&["metrics", "q.yaml", "--sweep", "lines", "--json"])).out;
+    assert_eq!(serde_json::from_str::<Value>(&served).unwrap()[0]["instance"], "lines");
     let unknown = project.athanor(&["metrics", "p.yaml", "--sweep", "repor"]);
     assert!(unknown.code == 2 && unknown.err.contains("no stage is called `repor`"), "{}", unknown.err);
 }
