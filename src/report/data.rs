@@ -63,6 +63,9 @@ pub(crate) struct ReportData {
     pub changes: Vec<InstanceChange>,
     /// Differences of metrics from the other run.
     pub metric_changes: Vec<MetricChange>,
+    /// Warnings of stages, of the results that are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningData>,
     /// Failures of the run.
     pub failures: Vec<FailureData>,
 }
@@ -335,6 +338,15 @@ pub(crate) struct MetricChange {
     pub before: Option<f64>,
     /// Value in this one.
     pub now: Option<f64>,
+}
+
+/// Warning of an instance about what it was given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct WarningData {
+    /// Instance.
+    pub instance: String,
+    /// Warning.
+    pub text: String,
 }
 
 /// Failure of an attempt.

@@ -12,6 +12,7 @@ use crate::report::comparison;
 use crate::report::curves::thinned;
 use crate::report::data::{
     CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, MetricColumn, ReportData, RunData, StageData,
+    WarningData,
 };
 use crate::report::figures::fitting;
 use crate::report::parameters::{self, Parameters};
@@ -217,6 +218,8 @@ fn fill_instances(
             columns.node.i.push(at);
             columns.node.name.push(node);
         }
+        let warning = |text| WarningData { instance: instance.name.clone(), text };
+        data.warnings.extend(facts.warnings.into_iter().map(warning));
         columns.why.push(reasons.add(why(&facts.why, status)));
         columns.environment.push(facts.provenance.and_then(|provenance| environments.add(Some(provenance))));
         if let Some(result) = result {

@@ -124,7 +124,9 @@ impl RunStory {
                     self.curves.entry((number, name.clone())).or_default().push((*step, *value));
                 }
             }
-            RunEvent::Message { instance, text } => self.messages.push(format!("{instance}: {text}")),
+            RunEvent::Message { instance, text } | RunEvent::Warning { instance, text } => {
+                self.messages.push(format!("{instance}: {text}"));
+            }
             RunEvent::Started { log, .. } => {
                 self.logs.insert(number, log.clone());
                 self.progress.remove(&number);

@@ -48,6 +48,11 @@ function failures(data) {
     failure.log.length ? el("details", { open: true }, el("summary.small", {}, "the end of its log"), el("pre", {}, failure.log.join("\n"))) : null)));
 }
 
+function warnings(data) {
+  if (!data.warnings) return null;
+  return section("Warnings", el("ul.plain", {}, data.warnings.map((each) => el("li", {}, el("span.mono", {}, each.instance), `: ${each.text}`))));
+}
+
 function instances(data) {
   const { name, stage, state, duration_ms: ms, cpu_ms: cpu, peak, read, written, gpu, node: made, why } = data.instances;
   const [gpuOf, nodeOf] = [new Map(gpu.i.map((i, at) => [i, at])), new Map(made.i.map((i, at) => [i, made.name[at]]))];
@@ -123,7 +128,7 @@ function environment(data) {
 function reportSections(data) {
   const list = instances(data);
   return [
-    tiles(data), failures(data),
+    tiles(data), failures(data), warnings(data),
     section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.filter((state) => data.instances.state.includes(state)).map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
     data.timeline ? section("Timeline", drawGantt(data)) : null,
     data.curves.length ? section("Learning curves", drawCurves(data)) : null,
