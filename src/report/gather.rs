@@ -14,6 +14,7 @@ use crate::report::data::{
     CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, MetricColumn, ReportData, RunData, StageData,
     WarningData,
 };
+use crate::report::earlier_plan;
 use crate::report::figures::fitting;
 use crate::report::parameters::{self, Parameters};
 use crate::report::results::{KnownResults, fresh_results, results_of};
@@ -66,11 +67,6 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     // First of all, so that what is said to be finished is among the results.
     let shown = request.run.cloned().map_or_else(|| history.last_run(), |run| Ok(Some(run)))?;
     let events = shown.as_ref().map(|run| history.events(run)).transpose()?.unwrap_or_default();
-    let mut story = RunStory::of(plan, &events);
-    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
-    if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
-        story.end_with_its_run();
-    }
     let (results, statuses) = match request.run {
         Some(run) => (results_of(history, &summaries, run)?, Vec::new()),
         None => {
@@ -78,6 +74,14 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
             (fresh_results(plan, &statuses), statuses.of)
         }
     };
+    // An earlier run may have had instances that the pipeline file has lost.
+    let whole = request.run.and_then(|_| earlier_plan::with_gone(plan, &results, &events, cache));
+    let plan: &Plan = whole.as_ref().unwrap_or(plan);
+    let mut story = RunStory::of(plan, &events);
+    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
+    if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
+        story.end_with_its_run();
+    }
     let mut data = ReportData {
         pipeline: plan.name.clone(),
         file: request.file.clone(),
@@ -87,10 +91,10 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         run,
         stages: stages(plan),
         graph: graph(plan),
-        params: parameters::of_stages(plan, &parameters_at(request, &results)),
+        params: parameters::of_stages(plan, &parameters_at(request, plan, &results)),
         ..ReportData::default()
     };
-    let (mut curves, figures) = fill_instances(&mut data, request, &results, &statuses, &story);
+    let (mut curves, figures) = fill_instances(&mut data, request, plan, &results, &statuses, &story);
     for ((i, metric), points) in &story.curves {
         let (x, y) = points.iter().copied().unzip();
         curves.push(CurveData { i: *i, metric: metric.clone(), x, y, other: false });
@@ -173,7 +177,7 @@ fn graph(plan: &Plan) -> GraphLayouts {
 }
 
 /// Parameters by instance: those of the plan, or those that the results after a run were made with.
-fn parameters_at(request: &ReportRequest<'_>, results: &KnownResults) -> Vec<Option<Parameters>> {
+fn parameters_at(request: &ReportRequest<'_>, plan: &Plan, results: &KnownResults) -> Vec<Option<Parameters>> {
     let of_instance = |instance: &Instance| {
         if request.run.is_none() {
             return Some(parameters::of_instance(instance));
@@ -181,20 +185,21 @@ fn parameters_at(request: &ReportRequest<'_>, results: &KnownResults) -> Vec<Opt
         let fingerprint = &results.get(&instance.name)?.fingerprint;
         Some(parameters::of_recipe(instance, recorded_recipe(request.cache, fingerprint).ok()??))
     };
-    request.session.plan.instances.iter().map(of_instance).collect()
+    plan.instances.iter().map(of_instance).collect()
 }
 
 /// Fills the columns of instances and metrics; returns curves and figures.
 fn fill_instances(
     data: &mut ReportData,
     request: &ReportRequest<'_>,
+    plan: &Plan,
     results: &KnownResults,
     statuses: &[Option<Status>],
     story: &RunStory,
 ) -> (Vec<CurveData>, Vec<FigureEntry>) {
     let (mut curves, mut figures) = (Vec::new(), Vec::new());
     let (mut reasons, mut environments) = (Distinct::default(), Distinct::default());
-    for instance in &request.session.plan.instances {
+    for instance in &plan.instances {
         let at = instance.id.index();
         let status = statuses.get(at).and_then(Option::as_ref);
         let result = results.get(&instance.name);

@@ -1,6 +1,7 @@
 //! What is kept of runs, and what reports, lists and comparisons make of it.
 
 mod comparison;
+mod gone;
 mod mlflow;
 mod resumed;
 #[path = "../support/mod.rs"]
