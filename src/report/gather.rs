@@ -78,6 +78,8 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     let whole = request.run.and_then(|_| earlier_plan::with_gone(plan, &results, &events, cache));
     let plan: &Plan = whole.as_ref().unwrap_or(plan);
     let mut story = RunStory::of(plan, &events);
+    let with_results = plan.instances.iter().filter(|instance| results.contains_key(&instance.name));
+    story.add_unchanged(with_results.map(|instance| instance.id.index()), session.plan.instances.len());
     let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
     if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
         story.end_with_its_run();

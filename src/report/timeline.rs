@@ -39,6 +39,10 @@ pub(crate) struct RunStory {
     pub nodes: HashMap<usize, String>,
     /// Whether the run was asked to stop.
     pub is_stopping: bool,
+    /// Number of instances that the run was to bring up to date.
+    wanted: usize,
+    /// Number of them that were found in the cache, once the run has ended.
+    found: Option<usize>,
     /// Fingerprints of the results that the run made.
     made: HashMap<usize, Digest>,
     /// Log of the latest attempt of each instance.
@@ -61,7 +65,10 @@ impl RunStory {
         }
         for stamped in events {
             match &stamped.event {
-                RunEvent::RunFinished { outcome, .. } => story.outcome = Some(*outcome),
+                RunEvent::RunStarted { instances, .. } => story.wanted = *instances,
+                RunEvent::RunFinished { outcome, counts, .. } => {
+                    (story.outcome, story.found) = (Some(*outcome), Some(counts.cached));
+                }
                 RunEvent::Notice { message } => story.messages.push(message.clone()),
                 RunEvent::StopRequested { .. } => story.is_stopping = true,
                 event => {
@@ -78,6 +85,22 @@ impl RunStory {
         }
         story.timeline.critical = story.critical_path(plan);
         story
+    }
+
+    /// Adds what was found in the cache as an earlier run had left it, of which the log has no line: of these instances, which have
+    /// results, those that nothing happened to. Of a run of some targets it is not known which ones it was about, unless they are
+    /// as many as it says; `all` is the number of instances of the pipeline.
+    pub(crate) fn add_unchanged(&mut self, with_results: impl Iterator<Item = usize>, all: usize) {
+        let unchanged: Vec<usize> = with_results.filter(|number| !self.states.contains_key(number)).collect();
+        let hits = &mut self.timeline.cached;
+        let is_known = match self.found {
+            Some(found) => found == hits.i.len() + unchanged.len(),
+            None => self.wanted == all,
+        };
+        if is_known {
+            hits.at.resize(hits.i.len() + unchanged.len(), 0);
+            hits.i.extend(unchanged);
+        }
     }
 
     /// Instances that run at the end of the log: their numbers, times of start, and logs.

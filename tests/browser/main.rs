@@ -183,7 +183,7 @@ fn the_timeline_shows_what_was_found_in_the_cache() {
     let place = browser.eval(mark);
     let moved = serde_json::json!({ "type": "mouseMoved", "x": place[0], "y": place[1] });
     browser.call("Input.dispatchMouseEvent", moved);
-    browser.wait("document.getElementById('tip').textContent.includes('found in the cache after')");
+    browser.wait("document.getElementById('tip').textContent.includes('found in the cache')");
     browser.wait("document.getElementById('tip').textContent.includes('data')");
     assert_eq!(browser.errors(), [] as [String; 0]);
     browser.screenshot("report-cached");

@@ -132,7 +132,7 @@ function drawGantt(data) {
 
   function cachedTip(hits) {
     const [names, more] = [hits.slice(0, 8).map((at) => data.instances.name[cached.i[at]]), hits.length - 8];
-    return [...names, more > 0 ? `and ${plural(more, "other")}` : null, `found in the cache after ${roundTime(cached.at[hits[0]])}`].filter(Boolean).join("\n");
+    return [...names, more > 0 ? `and ${plural(more, "other")}` : null, `found in the cache ${cached.at[hits[0]] ? `after ${roundTime(cached.at[hits[0]])}` : "at the beginning"}`].filter(Boolean).join("\n");
   }
 
   canvas.addEventListener("mousemove", (event) => {
