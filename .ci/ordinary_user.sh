@@ -15,10 +15,11 @@ is_ci_as_root() {
     esac
 }
 
-# A linker and a compiler for the libraries that tests put in the program's way; clocks that are wrong; a terminal; a cluster.
+# A linker and a compiler for the libraries that tests put in the program's way; clocks that are wrong; a terminal; a cluster; a shell
+# that stages may name.
 install_packages() {
     local -A package_of=([cc]=gcc [faketime]=faketime [strace]=strace [script]=bsdutils [unshare]=util-linux [runuser]=util-linux
-        [useradd]=passwd [slurmctld]=slurm-wlm [munged]=munge)
+        [useradd]=passwd [slurmctld]=slurm-wlm [munged]=munge [zsh]=zsh)
     local missing=() program
     for program in "${!package_of[@]}"; do
         command -v "$program" > /dev/null || missing+=("${package_of[$program]}")

@@ -3,6 +3,9 @@
 Every number is the median of several rounds; the CPU time of all processes is printed beside the time on the clock, since that
 says more on a machine that others use too. Prints Markdown tables.
 
+Stages of ours are run by `bash -euo pipefail`, as they are where nobody names a shell, and those of ninja by `sh -c`: "ninja with
+bash" runs the same lines by `bash -euo pipefail -c`.
+
 Usage: python3 benches/engine.py ATHANOR [CASE …] [--work DIR] [--peers DIR] [--rounds N]
 
 Cases: cold, small, null, plan, hash, stat, flat, cache (default: all). `--peers` names a folder with the programs ninja,
@@ -45,6 +48,15 @@ def ninja_file(stages, chains):
     return "\n".join(lines) + "\n"
 
 
+def bash_ninja_file(stages, chains):
+    """As `ninja_file`, by the shell that runs our stages, with outputs and a log of its own."""
+    lines = ["builddir = bash", "rule next", "  command = bash -euo pipefail -c 'cat $in > $out; echo $n >> $out'"]
+    for number in range(stages):
+        source = f"b{number - chains}.txt" if number >= chains else f"in{number}.txt"
+        lines += [f"build b{number}.txt: next {source}", f"  n = {number}"]
+    return "\n".join(lines) + "\n"
+
+
 def snake_file(stages, chains):
     lines = ["rule all:", "    input: " + ", ".join(f'"o{number}.txt"' for number in range(stages - chains, stages))]
     for number in range(stages):
@@ -84,6 +96,7 @@ def project(folder, stages, chains=10):
     folder.mkdir(parents=True)
     (folder / "p.yaml").write_text(athanor_file(stages, chains))
     (folder / "build.ninja").write_text(ninja_file(stages, chains))
+    (folder / "bash.ninja").write_text(bash_ninja_file(stages, chains))
     (folder / "Snakefile").write_text(snake_file(stages, chains))
     (folder / "dvc.yaml").write_text(dvc_file(stages, chains))
     for number in range(chains):
@@ -149,6 +162,9 @@ class Bench:
                 return str(folder / name)
         return shutil.which(name)
 
+    def ninja(self, file="build.ninja"):
+        return [self.peer("ninja"), "-f", file, "-j", JOBS]
+
     def run(self, *more):
         return [self.athanor, "run", "p.yaml", "-j", JOBS, *more]
 
@@ -167,12 +183,12 @@ class Bench:
         return alternating({name: once(name, command) for name, command in contestants.items()}, rounds)
 
     def cold(self):
-        contestants = {"ninja": [self.peer("ninja"), "-j", JOBS], "athanor": self.run()}
+        contestants = {"ninja": self.ninja(), "ninja with bash": self.ninja("bash.ninja"), "athanor": self.run()}
         table("1,000 trivial stages in ten chains, cold, 2 jobs (target: 1.5)",
               self.cold_rounds(1000, contestants, self.rounds), "ninja")
 
     def small(self):
-        contestants = {"ninja": [self.peer("ninja"), "-j", JOBS], "athanor": self.run()}
+        contestants = {"ninja": self.ninja(), "ninja with bash": self.ninja("bash.ninja"), "athanor": self.run()}
         if self.peer("snakemake"):
             contestants["snakemake"] = [self.peer("snakemake"), "-j", JOBS, "-q", "all"]
         if self.peer("dvc"):
@@ -184,13 +200,13 @@ class Bench:
         folder = self.work / "null"
         shutil.rmtree(folder, ignore_errors=True)
         project(folder, stages)
-        ninja = [self.peer("ninja"), "-j", JOBS]
-        for command in (ninja, self.run(), self.run(), self.run()):
+        ninja, with_bash = self.ninja(), self.ninja("bash.ninja")
+        for command in (ninja, with_bash, self.run(), self.run(), self.run()):
             Taken(command, folder)
         last = f"s{stages - 1}"
         once = lambda *command: lambda: Taken(command, folder)
         series = alternating({
-            "ninja": once(*ninja), "athanor run": once(*self.run()),
+            "ninja": once(*ninja), "ninja with bash": once(*with_bash), "athanor run": once(*self.run()),
             "athanor status": once(self.athanor, "status", "p.yaml"),
             "athanor explain": once(self.athanor, "explain", "p.yaml", last),
             "athanor check": once(self.athanor, "check", "p.yaml"),

@@ -119,6 +119,13 @@ pub enum RunEvent {
         /// A full sentence.
         message: String,
     },
+    /// The instance warns of what it was given. That is kept with its result.
+    Warning {
+        /// The instance.
+        instance: String,
+        /// The warning.
+        text: String,
+    },
     /// The instance has something to say to the user.
     Message {
         /// The instance.
@@ -330,6 +337,7 @@ impl RunEvent {
             | RunEvent::Placed { instance, .. }
             | RunEvent::Evicted { instance, .. }
             | RunEvent::Advice { instance, .. }
+            | RunEvent::Warning { instance, .. }
             | RunEvent::Message { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }

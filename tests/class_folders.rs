@@ -191,6 +191,21 @@ fn a_file_with_several_pages_needs_a_choice() {
 }
 
 #[test]
+fn pages_that_are_packed_without_a_choice_are_to_be_imported() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  packed: { kind: pack_images, inputs: { images: scans }, params: { pattern: '{id}.{ext}' } }\n",
+    );
+    put(&project, "scans/two.tif", &golden("TIFF page 1"));
+    let outcome = project.run(&[]);
+    assert!(
+        outcome.code == 1 && outcome.out.contains("the file has 3 pages, and none of them is chosen"),
+        "{outcome:?}"
+    );
+    let help = "Import such files by `import_images`, with `pages: channels` if each page is a channel, or with `pages: first`.";
+    assert!(outcome.out.contains(help), "{outcome:?}");
+}
+
+#[test]
 fn a_page_that_is_not_there_or_a_frame_is_refused() {
     let project = Project::new(
         &PAGES

@@ -70,9 +70,63 @@ fn the_whole_solution_runs_small_and_a_model_more_costs_a_model_more() {
         let stage = stage_of(instance);
         joint.contains(&stage) || stage.contains("student") || instance.contains("model=d121_i768_student")
     };
-    let others: Vec<&String> =
-        made.iter().filter(|instance| !instance.contains("model=r18") && !joint(instance)).collect();
+    // The weights of a network that no other model has are fetched for it.
+    let is_own = |instance: &str| instance.contains("model=r18") || instance.ends_with("weights[arch=resnet18]");
+    let others: Vec<&String> = made.iter().filter(|instance| !is_own(instance) && !joint(instance)).collect();
     assert!(others.is_empty(), "these have nothing to do with the new model: {others:?}");
+}
+
+/// A stage that gives a mirror of the external images without the last two, for `hpa.yaml`.
+const FEWER: &str = r#"
+  fewer:
+    kind: command
+    inputs: { images: cells.external_images }
+    run: |
+      mkdir ${{ outputs.images }}
+      cp ${{ inputs.images }}/*_*.* ${{ outputs.images }}
+      cd ${{ outputs.images }}
+      for file in $(ls *_red.* | tail -n 2); do
+        echo ${file%_red.*}
+        rm ${file%_red.*}_*
+      done
+    outputs: { images: images }
+"#;
+
+#[test]
+fn external_images_that_cannot_be_had_are_left_out_with_their_labels() {
+    let project = Project::new(HPA);
+    project.edit("\nstages:\n", &format!("\nstages:\n{FEWER}"));
+    project.edit(
+        "\nresults:\n",
+        "\nresults:\n  split/train: random_ext_folds5.train\n  split/validation: random_ext_folds5.validation\n",
+    );
+    // Nobody listens there, and nobody is asked twice.
+    project.edit("http://v18.proteinatlas.org", "http://127.0.0.1:1");
+    project.edit(
+        "      on_bad: \"${{ vars.on_bad_external }}\"",
+        "      on_bad: \"${{ vars.on_bad_external }}\"\n      retries: 0",
+    );
+    let smoke = [&SMOKE[..], &["--set", "external_mirror=fewer"]].concat();
+    let refused = project.run(&[&smoke[..], &["--set", "on_bad_external=error", "external_images"]].concat());
+    assert!(refused.code == 1 && refused.out.contains("8 of 144 files"), "{refused:?}");
+
+    // Their labels are in no split, and a training finds all of its images.
+    let targets = ["random_ext_folds5", "antibody_split", "model[model=d121_i768,fold=0]", "metric_model"];
+    let outcome = project.run(&[&smoke[..], &targets].concat());
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let said = "external_rows: 2 of 36 rows have no images and are left out";
+    assert!(outcome.out.contains(said) && outcome.out.contains("folds of the others differ"), "{}", outcome.out);
+    let left_out =
+        project.athanor(&["logs", "p.yaml", "fewer", "--profile", "smoke", "--set", "external_mirror=fewer"]).out;
+    let left_out: Vec<&str> = left_out.lines().filter(|line| line.contains('_')).collect();
+    assert_eq!(left_out.len(), 2, "{left_out:?}");
+    let splits = ["train/fold=0", "validation/fold=0", "train/fold=1", "validation/fold=1"];
+    let splits: String = splits.iter().map(|split| project.read(&format!("results/hpa/split/{split}.csv"))).collect();
+    for id in left_out {
+        assert!(!splits.contains(&format!("\n{id},")), "{id} is in {splits}");
+    }
+    let metrics = project.athanor(&[&["metrics", "p.yaml", "external_rows", "--csv"], &smoke[..]].concat()).out;
+    assert!(metrics.ends_with(",34,2\n"), "{metrics}");
 }
 
 #[test]
@@ -108,10 +162,17 @@ fn profiles_choose_what_is_made() {
     };
     let winner = graph("winner");
     assert!(winner("model ×3") && winner("metric_model") && winner("test_neighbours") && !winner("student ×3"));
+    // Weights of one classifier's network and of the metric model's: of six.
+    assert!(winner("weights ×2"), "weights that no model needs are not fetched");
     let single = graph("single");
-    assert!(single("model") && single("submitted") && !single("model ×3"));
+    assert!(single("model") && single("submitted") && !single("model ×3") && single("weights ×2"));
     let described = graph("described");
-    assert!(described("model ×20") && described("student ×5") && described("model_submission ×5"));
+    assert!(
+        described("weights ×5")
+            && described("model ×20")
+            && described("student ×5")
+            && described("model_submission ×5")
+    );
     // With `smoke` in either order.
     for (profile, models) in
         [("winner,smoke", "model ×2"), ("smoke,winner", "model ×3"), ("described,smoke", "model ×8")]

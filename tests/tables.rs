@@ -341,8 +341,22 @@ fn corrections_that_change_nothing_are_a_warning() {
     project.write("b.csv", "Id,Target\nx/1,0\nx/2,9\n");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 0, "{}", outcome.err);
-    let log = project.athanor(&["logs", "p.yaml", "corrected"]);
-    assert!(log.out.contains("warning: `b.csv` changes 0 of 2 rows"), "{}", log.out);
+    let warning = "`b.csv` changes 0 of 2 rows, so that the result is the same as without it";
+    assert!(outcome.out.contains(&format!("warning      corrected: {warning}\n")), "{}", outcome.out);
+    let said = |arguments: &[&str]| project.athanor(arguments).out;
+    let log = said(&["logs", "p.yaml", "corrected"]);
+    assert!(log.contains(&format!("warning: {warning}\n")), "{log}");
+    // It is kept with the result.
+    assert!(said(&["status", "p.yaml"]).contains(&format!("fresh; warning: {warning}\n")));
+    let status: serde_json::Value = serde_json::from_str(&said(&["status", "p.yaml", "--json"])).unwrap();
+    assert_eq!(status[0]["warnings"], serde_json::json!([warning]));
+    assert!(said(&["explain", "p.yaml", "corrected"]).contains(&format!("It warned: {warning}.")));
+    let report = said(&["report", "p.yaml", "--md"]);
+    assert!(report.contains("- warning: corrected: ") && report.contains(" changes 0 of 2 rows"), "{report}");
+    assert!(project.run(&["-q", "--force", "corrected"]).out.contains(warning));
+    project.write("b.csv", "Id,Target\nx/1,1\n");
+    assert_eq!(project.run(&[]).code, 0);
+    assert!(!said(&["status", "p.yaml"]).contains("warning"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::arguments::{ExecutorName, RunCommand};
 use crate::cli::{Exit, UP_TO_DATE};
+use crate::language::ByteSize;
 use crate::run::executor::resources::Capacity;
 use crate::run::{AgentHost, QueueCommands, SlurmConfig, agent_main};
 use crate::settings::{ExecutorChoice, GpuOption, OnNoGpu, Setting, Settings, SlurmSettings};
@@ -38,6 +39,7 @@ pub(super) fn options(settings: &Settings, command: &RunCommand) -> Result<Optio
         poll: poll.value,
         idle: idle.value,
         scratch: settings.scratch.value.clone(),
+        scratch_limit: settings.scratch_limit.value.map(ByteSize::bytes),
     }))
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Exit;
 use crate::cli::arguments::{Arguments, CacheCommand, Command, ExportCommand};
 use crate::cli::load::current_folder;
-use crate::cli::pipeline_file::PipelineFile;
+use crate::cli::pipeline_file::PipelinePaths;
 use crate::escape::escape;
 use crate::run::ATTEMPT_VARIABLE;
 use crate::settings::FILE;
@@ -32,9 +32,7 @@ pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
         return Ok(());
     };
     if let Some(pipeline) = pipeline_of(&mut arguments.command) {
-        pipeline.given = Some(pipeline.file.clone());
-        pipeline.file = here.join(&pipeline.file);
-        pipeline.vars.iter_mut().for_each(|file| *file = here.join(&*file));
+        pipeline.stay_in(&here);
     }
     keep_paths(&mut arguments.command, &here);
     let settings = &mut arguments.settings;
@@ -64,6 +62,7 @@ fn keep_paths(command: &mut Command, here: &Path) {
             command.output.iter_mut().for_each(keep);
             command.folder = Some(here.to_owned());
         }
+        Command::Compare(command) => command.html.iter_mut().for_each(keep),
         Command::Run(command) => {
             command.junit.iter_mut().chain(&mut command.tensorboard).for_each(keep);
         }
@@ -77,7 +76,7 @@ fn keep_paths(command: &mut Command, here: &Path) {
 
 /// Says so if the pipeline file lies in a project that this folder is not in, since that one's cache is then not used.
 fn note_other_project(command: &mut Command) {
-    let file = pipeline_of(command).and_then(|pipeline| pipeline.file.canonicalize().ok());
+    let file = pipeline_of(command).and_then(|pipeline| pipeline.file?.canonicalize().ok());
     let Some(folder) = file.as_deref().and_then(Path::parent).filter(|folder| is_marked(folder)) else { return };
     let name = escape(&folder.display().to_string()).into_owned();
     // A terminal that is gone needs no note.
@@ -129,27 +128,29 @@ fn is_about_a_project(command: &Command) -> bool {
     }
 }
 
-fn pipeline_of(command: &mut Command) -> Option<&mut PipelineFile> {
-    match command {
-        Command::Run(command) => Some(&mut command.pipeline),
-        Command::Status { view, .. } => Some(&mut view.pipeline),
-        Command::Check(command) => Some(&mut command.pipeline),
-        Command::Explain { select, .. } => Some(&mut select.pipeline),
-        Command::Logs(command) => Some(&mut command.pipeline),
-        Command::Graph(command) => Some(&mut command.pipeline),
-        Command::Shell(command) => Some(&mut command.pipeline),
-        Command::Report(command) => Some(&mut command.pipeline),
-        Command::Watch(command) => Some(&mut command.pipeline),
-        Command::Top(command) => Some(&mut command.pipeline),
-        Command::Export(ExportCommand::Mlflow { pipeline, .. }) => Some(pipeline),
-        Command::Runs(command) => Some(&mut command.pipeline),
-        Command::Metrics(command) => Some(&mut command.pipeline),
-        Command::Compare(command) => Some(&mut command.pipeline),
+/// Paths about the pipeline of a command that has one.
+fn pipeline_of(command: &mut Command) -> Option<PipelinePaths<'_>> {
+    let pipeline = match command {
+        Command::Watch(command) => return Some(command.pipeline.paths()),
+        Command::Top(command) => return Some(command.pipeline.paths()),
+        Command::Run(command) => &mut command.pipeline,
+        Command::Status { view, .. } => &mut view.pipeline,
+        Command::Check(command) => &mut command.pipeline,
+        Command::Explain { select, .. } => &mut select.pipeline,
+        Command::Logs(command) => &mut command.pipeline,
+        Command::Graph(command) => &mut command.pipeline,
+        Command::Shell(command) => &mut command.pipeline,
+        Command::Report(command) => &mut command.pipeline,
+        Command::Export(ExportCommand::Mlflow { pipeline, .. }) => pipeline,
+        Command::Runs(command) => &mut command.pipeline,
+        Command::Metrics(command) => &mut command.pipeline,
+        Command::Compare(command) => &mut command.pipeline,
         Command::Cache(CacheCommand::Push { transfer, .. } | CacheCommand::Pull { transfer, .. }) => {
-            Some(&mut transfer.pipeline)
+            &mut transfer.pipeline
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(pipeline.paths())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::escape::{escape, escape_json};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
 use crate::run::session::whereabouts::Whereabouts;
-use crate::run::status::Status;
+use crate::run::status::{Status, Statuses};
 use crate::run::{Activity, Session};
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
@@ -48,7 +48,8 @@ pub(super) fn status(
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
-    let statuses = remote::statuses(settings, &session, ask_remote)?;
+    let Statuses { of: statuses, results } = remote::statuses(settings, &session, ask_remote)?;
+    let warnings = session.warnings(&results).map_err(Exit::failed)?;
     let whereabouts = session.whereabouts().map_err(Exit::failed)?;
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
     // Where all is fresh nothing goes on.
@@ -56,14 +57,15 @@ pub(super) fn status(
     let activities = if all_fresh { BTreeMap::new() } else { session.activities().map_err(Exit::failed)? };
     let code = if tells_stale && !all_fresh { STALE } else { UP_TO_DATE };
     if command.json {
-        print_statuses(&session, &statuses, &whereabouts, &activities)?;
+        print_statuses(&session, &statuses, &whereabouts, &activities, &warnings)?;
         return Ok(code);
     }
     let state = |name: &str, status: &Status| {
         let activity = activities.get(name).filter(|_| *status != Status::Fresh).map(status_view::activity);
         let place = whereabouts.get(name).map(|at| status_view::with_whereabouts(status, Some(at)));
         let texts: Vec<String> = place.into_iter().chain(activity).collect();
-        if texts.is_empty() { status_view::brief(status) } else { texts.join("; ") }
+        let text = if texts.is_empty() { status_view::brief(status) } else { texts.join("; ") };
+        text + &warnings.get(name).map(|warnings| status_view::warnings(warnings)).unwrap_or_default()
     };
     let rows: Vec<Vec<String>> =
         named(&session, &statuses).map(|(name, status)| vec![escape(name).into_owned(), state(name, status)]).collect();
@@ -90,6 +92,7 @@ pub(super) fn print_statuses(
     statuses: &[Option<Status>],
     whereabouts: &HashMap<String, Whereabouts>,
     activities: &BTreeMap<String, Activity>,
+    warnings: &BTreeMap<String, Vec<String>>,
 ) -> Result<u8, Exit> {
     let entry = |(name, status): (&str, &Status)| {
         let mut entry = json!({ "instance": name, "state": status });
@@ -98,6 +101,9 @@ pub(super) fn print_statuses(
         }
         if let Some(activity) = activities.get(name) {
             entry["activity"] = json!(activity);
+        }
+        if let Some(warnings) = warnings.get(name) {
+            entry["warnings"] = json!(warnings);
         }
         entry
     };
@@ -110,7 +116,7 @@ pub(super) fn explain(settings: &Settings, command: &SelectCommand, ask_remote: 
     let targets = load::select(&plan, [&command.selector])?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let statuses = remote::statuses(settings, &session, ask_remote)?;
+    let statuses = remote::statuses(settings, &session, ask_remote)?.of;
     let mut entries = Vec::new();
     let mut text = String::new();
     for id in targets {
@@ -124,6 +130,9 @@ pub(super) fn explain(settings: &Settings, command: &SelectCommand, ask_remote: 
                 entry["duration_ms"] = json!(made.duration_ms);
                 made.used.into_iter().for_each(|used| entry["used"] = json!(used));
                 made.node.into_iter().for_each(|node| entry["node"] = json!(node));
+                if !made.warnings.is_empty() {
+                    entry["warnings"] = json!(made.warnings);
+                }
                 made.computed_on.into_iter().for_each(|on| entry["computed_on"] = json!(on));
             }
             entries.push(entry);

@@ -81,10 +81,10 @@ fn compiled(
     has_files: bool,
 ) -> Result<Result<CachedPlan, Box<Mistakes>>, Exit> {
     let source = text_of(&file.file, file.shown())?;
-    let vars = file.vars.iter().map(|path| text_of(path, path)).collect::<Result<_, _>>()?;
-    let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone(), vars };
+    let vars = file.overrides.vars.iter().map(|path| text_of(path, path)).collect::<Result<_, _>>()?;
+    let overrides = Overrides { profiles: file.overrides.profile.clone(), set: file.overrides.set.clone(), vars };
     let project = current_folder()?;
-    let snapshots = History::snapshots(&settings.cache.value, &project, &file.file, &file.profile);
+    let snapshots = History::snapshots(&settings.cache.value, &project, &file.file, &file.overrides.profile);
     let closed = [&settings.cache.value, &settings.results.value].map(|folder| project.join(folder)).into();
     let (shown, file) = (file.shown().to_owned(), file.file.clone());
     let look_up = LookUp { project, file, shown, closed, has_files };
@@ -151,7 +151,7 @@ pub(super) fn session<'a>(
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
     plan.store();
-    let session = Session::new(project, plan.keyed(), &file.file, &file.profile, targets);
+    let session = Session::new(project, plan.keyed(), &file.file, &file.overrides.profile, targets);
     session.map_err(|error| match &error {
         RunError::Cache(CacheError::Pattern { .. }) => Exit::wrong(format!("error: {error}")),
         _ => Exit::failed(error),

@@ -18,6 +18,7 @@ mod logs;
 mod machine_use;
 mod pipeline_file;
 mod project;
+mod recent_pipeline;
 mod remote;
 mod remote_config;
 mod report;

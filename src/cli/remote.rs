@@ -13,7 +13,8 @@ use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote_config};
 use crate::escape::escape;
 use crate::run::remote::{RemoteConfig, RemoteGcOptions, RemoteUse};
 use crate::run::session::transfers::{Pulled, Pushed};
-use crate::run::{RunError, Session, Status};
+use crate::run::status::Statuses;
+use crate::run::{RunError, Session};
 use crate::settings::Settings;
 use crate::view::text::{bytes, count, pace};
 
@@ -172,16 +173,16 @@ fn failed(error: RunError) -> Exit {
 }
 
 /// Statuses of a session; with `ask`, the remote cache is asked, too.
-pub(super) fn statuses(settings: &Settings, session: &Session<'_>, ask: bool) -> Result<Vec<Option<Status>>, Exit> {
+pub(super) fn statuses(settings: &Settings, session: &Session<'_>, ask: bool) -> Result<Statuses, Exit> {
     if !ask {
-        return session.status().map_err(Exit::failed);
+        return session.statuses(None, &HashSet::new()).map_err(Exit::failed);
     }
     let notify = |line: String| {
         // A terminal that is gone needs no notice.
         let _ = writeln!(std::io::stderr(), "note: {}", escape(&line));
     };
     let remote = RemoteUse::new(required(settings)?, Arc::clone(session.cache()), Arc::new(notify));
-    session.status_with(Some(&remote), &HashSet::new()).map_err(Exit::failed)
+    session.statuses(Some(&remote), &HashSet::new()).map_err(Exit::failed)
 }
 
 /// Tells how far a transfer is, on standard error.

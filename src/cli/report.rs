@@ -36,6 +36,7 @@ pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8,
         cache: &project.cache,
         run: run.as_ref(),
         other: other.as_ref(),
+        comparison: false,
         file: command.pipeline.file.display().to_string(),
         now: Timestamp::now(),
     };
@@ -125,7 +126,7 @@ pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u
                 let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
                 return Err(Exit::wrong(format!("error: no stage is called `{stage}`{help}")));
             };
-            sweep::sweep(&plan, &project.cache, found)
+            sweep::sweep(&session, &project.cache, found)
         }
         None => metric_table::metric_table(&session, &project.cache, &targets, !command.csv),
     };
@@ -165,6 +166,20 @@ pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let one = chosen(session.history(), &command.one)?;
     let other = chosen(session.history(), &command.other)?;
+    if let Some(path) = &command.html {
+        let request = ReportRequest {
+            session: &session,
+            cache: &project.cache,
+            run: Some(&other),
+            other: Some(&one),
+            comparison: true,
+            file: command.pipeline.file.display().to_string(),
+            now: Timestamp::now(),
+        };
+        let data = gather(&request).map_err(Exit::failed)?;
+        write(path, &page::html(&data).map_err(Exit::failed)?)?;
+        return print(&format!("{}\n", escape(&path.display().to_string())));
+    }
     let comparison = comparison::compare_runs(&session, &project.cache, &one, &other).map_err(Exit::failed)?;
     match (command.json, command.csv) {
         (true, _) => print_json(&json!(comparison)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::pipeline_file::PipelineFile;
+use crate::cli::pipeline_file::{OptionalPipelineFile, PipelineFile};
 
 #[derive(Debug, Args)]
 pub(super) struct ReportCommand {
@@ -64,12 +64,15 @@ pub(super) struct CompareCommand {
     /// Print the metrics as CSV.
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
+    /// Write an HTML file instead: parameters and metrics side by side, and the curves of both runs in one chart.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["json", "csv"])]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct TopCommand {
     #[command(flatten)]
-    pub pipeline: PipelineFile,
+    pub pipeline: OptionalPipelineFile,
 }
 
 /// Programs whose files are written.
@@ -102,7 +105,7 @@ pub(super) struct RestoreCommand {
 #[derive(Debug, Args)]
 pub(super) struct WatchCommand {
     #[command(flatten)]
-    pub pipeline: PipelineFile,
+    pub pipeline: OptionalPipelineFile,
     /// Address to listen on; whoever reaches another one than loopback and knows the token sees the page.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,

@@ -161,7 +161,7 @@ fn dry_run(
 ) -> Result<u8, Exit> {
     let statuses = session.status_with(None, force).map_err(refused)?;
     if as_json {
-        return inspect::print_statuses(session, &statuses, &HashMap::new(), &BTreeMap::new());
+        return inspect::print_statuses(session, &statuses, &HashMap::new(), &BTreeMap::new(), &BTreeMap::new());
     }
     let runs = |id: &InstanceId| !matches!(statuses[id.index()], Some(Status::Fresh) | None);
     let ids: Vec<InstanceId> = session.wanted().iter().copied().filter(runs).collect();

@@ -157,7 +157,7 @@ mod tests {
     const LAYERS: [(&str, &str); 3] = [
         (
             "etc",
-            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\nscratch_limit: 1TiB\n",
         ),
         ("user", "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n"),
         ("project", "# mine\n\ncache:\n  dir: ~/cache\n"),
@@ -185,7 +185,7 @@ mod tests {
         };
         let none = SettingOptions::default();
         let defaults =
-            ".athanor never strict local none none 64MiB fail none read-only true none results on none none none"
+            ".athanor never strict local none none 64MiB fail none read-only true none results on none none none none"
                 .split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         for (name, text) in LAYERS {
@@ -211,7 +211,8 @@ mod tests {
                 format!("off {etc}:6"),
                 "none default".to_owned(),
                 "none default".to_owned(),
-                "none default".to_owned()
+                "none default".to_owned(),
+                format!("1TiB {etc}:7")
             ]
         );
         assert_eq!(
@@ -233,7 +234,8 @@ mod tests {
                 &format!("off {etc}:6"),
                 "none default",
                 "/home/ann/a:b ATHANOR_SANDBOX_WRITES",
-                "none default"
+                "none default",
+                &format!("1TiB {etc}:7")
             ]
         );
         assert_eq!(read(&VARIABLES, &none)[0], "c ATHANOR_CACHE");

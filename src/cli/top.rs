@@ -13,7 +13,7 @@ use termion::raw::IntoRawMode;
 use termion::screen::IntoAlternateScreen;
 
 use crate::cli::arguments::TopCommand;
-use crate::cli::{Exit, UP_TO_DATE, load, print, project};
+use crate::cli::{Exit, UP_TO_DATE, load, print, project, recent_pipeline};
 use crate::report::live::{Feed, LiveData, LiveSource, RunningInstance};
 use crate::run::executor::machine::gpus::{GpuLoad, GpuMeter};
 use crate::settings::Settings;
@@ -28,10 +28,11 @@ const TICK: Duration = Duration::from_secs(1);
 const PLAIN: (u16, u16) = (120, 40);
 
 pub(super) fn top(settings: &Settings, command: &TopCommand) -> Result<u8, Exit> {
-    let plan = load::plan(settings, &command.pipeline)?;
+    let pipeline = recent_pipeline::choose(settings, &command.pipeline)?;
+    let plan = load::plan(settings, &pipeline)?;
     let project = project::inspect(settings)?;
-    let session = load::session(&project, &plan, &command.pipeline, &[])?;
-    let file = command.pipeline.file.display().to_string();
+    let session = load::session(&project, &plan, &pipeline, &[])?;
+    let file = pipeline.file.display().to_string();
     let feed = Feed { session: &session, cache: &project.cache, file, controls: false };
     let meter = GpuMeter::open();
     let gpus = || meter.as_ref().map(GpuMeter::read).unwrap_or_default();

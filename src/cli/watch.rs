@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use athanor_cache::Cache;
 
 use crate::cli::arguments::WatchCommand;
-use crate::cli::{Exit, UP_TO_DATE, load, print_as_it_is, project};
+use crate::cli::{Exit, UP_TO_DATE, load, print_as_it_is, project, recent_pipeline};
 use crate::report::live::{Feed, LiveServer};
 use crate::run::Session;
 use crate::settings::Settings;
@@ -16,13 +16,14 @@ use crate::settings::Settings;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 pub(super) fn watch(settings: &Settings, command: &WatchCommand) -> Result<u8, Exit> {
-    let plan = load::plan(settings, &command.pipeline)?;
+    let pipeline = recent_pipeline::choose(settings, &command.pipeline)?;
+    let plan = load::plan(settings, &pipeline)?;
     let project = project::inspect(settings)?;
-    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    let session = load::session(&project, &plan, &pipeline, &[])?;
     let server = bind(command.listen, &plan.name)?;
     // As it is: the token in it is for whoever reads this.
     print_as_it_is(&format!("{}\n", server.address().map_err(Exit::failed)?))?;
-    let file = command.pipeline.file.display().to_string();
+    let file = pipeline.file.display().to_string();
     let feed = Feed { session: &session, cache: &project.cache, file, controls: command.control };
     server.serve(&feed, &AtomicBool::new(false)).map_err(Exit::failed)?;
     Ok(UP_TO_DATE)

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use athanor_cache::Cache;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::escape::escape;
 use crate::metric_names::rank;
 use crate::plan::Plan;
 use crate::report::curves::thinned;
-use crate::report::data::{CurveData, InstanceChange, MetricChange, ReportData};
+use crate::report::data::{CurveData, InstanceChange, MetricChange, ParameterChange, ReportData};
 use crate::report::metric_table::csv_cell;
 use crate::report::results::{KnownResult, KnownResults, results_of};
 use crate::run::attempts::annex::Annex;
@@ -23,6 +24,8 @@ use crate::view::text::{count, table};
 
 /// Instances whose differences are told.
 const MAX_CHANGES: usize = 300;
+/// Bytes of a value, written as JSON, that fit into a table.
+const MAX_CELL: usize = 200;
 
 /// Differences between the results of two runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -53,7 +56,7 @@ impl Comparison {
         if self.changes.is_empty() {
             out += "nothing that was declared differs\n";
         }
-        for InstanceChange { instance, what } in &self.changes {
+        for InstanceChange { instance, what, .. } in &self.changes {
             out += &format!("{}:\n", escape(instance));
             out.extend(what.iter().map(|text| format!("  - {text}\n")));
         }
@@ -101,33 +104,54 @@ pub(crate) fn compare_results(cache: &Cache, names: &[&str], before: &KnownResul
     let mut comparison = Comparison::default();
     for name in names.iter().copied().chain(gone) {
         let (one, two) = (before.get(name), now.get(name));
-        let what = differences(cache, one, two);
+        let (what, parameters) = differences(cache, one, two);
         if !what.is_empty() && comparison.changes.len() < MAX_CHANGES {
-            comparison.changes.push(InstanceChange { instance: name.to_owned(), what });
+            comparison.changes.push(InstanceChange { instance: name.to_owned(), what, parameters });
         }
         comparison.metrics.extend(metrics(cache, name, one, two));
     }
     comparison
 }
 
-fn differences(cache: &Cache, before: Option<&KnownResult>, now: Option<&KnownResult>) -> Vec<String> {
+/// Differences between two results of an instance: all in words, and those of parameters.
+fn differences(
+    cache: &Cache,
+    before: Option<&KnownResult>,
+    now: Option<&KnownResult>,
+) -> (Vec<String>, Vec<ParameterChange>) {
+    let alone = |text: &str| (vec![text.to_owned()], Vec::new());
     match (before, now) {
-        (None, None) => Vec::new(),
-        (None, Some(_)) => vec!["it is new".to_owned()],
-        (Some(_), None) => vec!["it is gone, or was not made".to_owned()],
-        (Some(before), Some(now)) if before.fingerprint == now.fingerprint => Vec::new(),
+        (None, None) => (Vec::new(), Vec::new()),
+        (None, Some(_)) => alone("it is new"),
+        (Some(_), None) => alone("it is gone, or was not made"),
+        (Some(before), Some(now)) if before.fingerprint == now.fingerprint => (Vec::new(), Vec::new()),
         (Some(before), Some(now)) => {
             let recipe = |result: &KnownResult| recorded_recipe(cache, &result.fingerprint).ok().flatten();
             match (recipe(before), recipe(now)) {
                 (Some(one), Some(two)) => {
                     let reasons = compare(cache, &one, &two);
                     let reasons = if reasons.is_empty() { vec![Reason::Secret] } else { reasons };
-                    reasons.iter().map(reason).collect()
+                    let parameters = reasons.iter().enumerate().filter_map(|(what, reason)| parameter(what, reason));
+                    (reasons.iter().map(reason).collect(), parameters.collect())
                 }
-                _ => vec!["it was made from something else, whose record is no longer in the cache".to_owned()],
+                _ => alone("it was made from something else, whose record is no longer in the cache"),
             }
         }
     }
+}
+
+/// Difference number `what` as one of a parameter, if it is one whose values fit into a table.
+fn parameter(what: usize, reason: &Reason) -> Option<ParameterChange> {
+    let (name, before, now) = match reason {
+        Reason::Parameter { name, from, to } => (name.clone(), from.clone(), to.clone()),
+        Reason::Seed { from, to } => ("seed".to_owned(), Some(Value::from(*from)), Some(Value::from(*to))),
+        _ => return None,
+    };
+    let fits = |value: &Option<Value>| {
+        let text = value.as_ref().map(Value::to_string).unwrap_or_default();
+        text.len() <= MAX_CELL && !text.contains("\\n")
+    };
+    (fits(&before) && fits(&now)).then_some(ParameterChange { name, before, now, what })
 }
 
 fn metrics(cache: &Cache, name: &str, before: Option<&KnownResult>, now: Option<&KnownResult>) -> Vec<MetricChange> {

@@ -25,6 +25,9 @@ pub(crate) struct ReportData {
     pub run: Option<RunData>,
     /// Run that it is compared with.
     pub other: Option<RunData>,
+    /// Whether the page is about the comparison alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub comparison: bool,
     /// Metrics of the last stages.
     pub headline: Vec<HeadlineMetric>,
     /// Stages, in the order written.
@@ -60,6 +63,9 @@ pub(crate) struct ReportData {
     pub changes: Vec<InstanceChange>,
     /// Differences of metrics from the other run.
     pub metric_changes: Vec<MetricChange>,
+    /// Warnings of stages, of the results that are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningData>,
     /// Failures of the run.
     pub failures: Vec<FailureData>,
 }
@@ -197,8 +203,26 @@ pub(crate) struct Timeline {
     pub end: i64,
     /// Attempts.
     pub spans: Spans,
+    /// Results that were found in the cache.
+    pub cached: CacheHits,
     /// Instances on the critical path, producers first.
     pub critical: Vec<usize>,
+}
+
+/// Results that were found in the cache, by column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct CacheHits {
+    /// Instance.
+    pub i: Vec<usize>,
+    /// Time from the beginning of the run, in milliseconds.
+    pub at: Vec<i64>,
+}
+
+impl Timeline {
+    /// Whether nothing happened to any instance.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spans.i.is_empty() && self.cached.i.is_empty()
+    }
 }
 
 /// Attempts by column.
@@ -285,6 +309,22 @@ pub(crate) struct InstanceChange {
     pub instance: String,
     /// Differences in words.
     pub what: Vec<String>,
+    /// Those of parameters whose values fit into a table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<ParameterChange>,
+}
+
+/// Difference of a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ParameterChange {
+    /// Name, with dots into mappings.
+    pub name: String,
+    /// Value in the other run.
+    pub before: Option<Value>,
+    /// Value in this one.
+    pub now: Option<Value>,
+    /// Index of the same difference in words.
+    pub what: usize,
 }
 
 /// Difference of a metric.
@@ -298,6 +338,15 @@ pub(crate) struct MetricChange {
     pub before: Option<f64>,
     /// Value in this one.
     pub now: Option<f64>,
+}
+
+/// Warning of an instance about what it was given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct WarningData {
+    /// Instance.
+    pub instance: String,
+    /// Warning.
+    pub text: String,
 }
 
 /// Failure of an attempt.

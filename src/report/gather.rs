@@ -12,7 +12,9 @@ use crate::report::comparison;
 use crate::report::curves::thinned;
 use crate::report::data::{
     CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, MetricColumn, ReportData, RunData, StageData,
+    WarningData,
 };
+use crate::report::earlier_plan;
 use crate::report::figures::fitting;
 use crate::report::parameters::{self, Parameters};
 use crate::report::results::{KnownResults, fresh_results, results_of};
@@ -44,6 +46,8 @@ pub(crate) struct ReportRequest<'r> {
     pub run: Option<&'r RunId>,
     /// Run to compare it with.
     pub other: Option<&'r RunId>,
+    /// Whether the report is about the comparison alone.
+    pub comparison: bool,
     /// Pipeline file as given.
     pub file: String,
     /// Time of the report.
@@ -63,11 +67,6 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     // First of all, so that what is said to be finished is among the results.
     let shown = request.run.cloned().map_or_else(|| history.last_run(), |run| Ok(Some(run)))?;
     let events = shown.as_ref().map(|run| history.events(run)).transpose()?.unwrap_or_default();
-    let mut story = RunStory::of(plan, &events);
-    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
-    if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
-        story.end_with_its_run();
-    }
     let (results, statuses) = match request.run {
         Some(run) => (results_of(history, &summaries, run)?, Vec::new()),
         None => {
@@ -75,18 +74,29 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
             (fresh_results(plan, &statuses), statuses.of)
         }
     };
+    // An earlier run may have had instances that the pipeline file has lost.
+    let whole = request.run.and_then(|_| earlier_plan::with_gone(plan, &results, &events, cache));
+    let plan: &Plan = whole.as_ref().unwrap_or(plan);
+    let mut story = RunStory::of(plan, &events);
+    let with_results = plan.instances.iter().filter(|instance| results.contains_key(&instance.name));
+    story.add_unchanged(with_results.map(|instance| instance.id.index()), session.plan.instances.len());
+    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
+    if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
+        story.end_with_its_run();
+    }
     let mut data = ReportData {
         pipeline: plan.name.clone(),
         file: request.file.clone(),
+        comparison: request.comparison,
         program: PROGRAM.to_owned(),
         made: request.now.as_millisecond(),
         run,
         stages: stages(plan),
         graph: graph(plan),
-        params: parameters::of_stages(plan, &parameters_at(request, &results)),
+        params: parameters::of_stages(plan, &parameters_at(request, plan, &results)),
         ..ReportData::default()
     };
-    let (mut curves, figures) = fill_instances(&mut data, request, &results, &statuses, &story);
+    let (mut curves, figures) = fill_instances(&mut data, request, plan, &results, &statuses, &story);
     for ((i, metric), points) in &story.curves {
         let (x, y) = points.iter().copied().unzip();
         curves.push(CurveData { i: *i, metric: metric.clone(), x, y, other: false });
@@ -95,12 +105,16 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     (data.figures, data.figures_left_out) = fitting(figures, &data.instances.stage);
     data.headline = headline_of(plan, &data.metrics);
     data.failures = story.failures.clone();
-    data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.spans.i.is_empty());
+    data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.is_empty());
     if let Some(other) = request.other {
         let before = results_of(history, &summaries, other)?;
         let events = history.events(other)?;
         data.other = Some(run_data(history, &summaries, other, &events, &RunStory::of(plan, &events)));
         comparison::compare_into(&mut data, cache, plan, &before, &results);
+    }
+    if request.comparison {
+        // Nothing of these is shown.
+        (data.timeline, data.failures, data.figures) = (None, Vec::new(), Vec::new());
     }
     data.metric_order = metric_order(&data.metrics, &data.curves);
     data.first_curves = first_curves(&data.metric_order, &data.curves);
@@ -165,7 +179,7 @@ fn graph(plan: &Plan) -> GraphLayouts {
 }
 
 /// Parameters by instance: those of the plan, or those that the results after a run were made with.
-fn parameters_at(request: &ReportRequest<'_>, results: &KnownResults) -> Vec<Option<Parameters>> {
+fn parameters_at(request: &ReportRequest<'_>, plan: &Plan, results: &KnownResults) -> Vec<Option<Parameters>> {
     let of_instance = |instance: &Instance| {
         if request.run.is_none() {
             return Some(parameters::of_instance(instance));
@@ -173,20 +187,21 @@ fn parameters_at(request: &ReportRequest<'_>, results: &KnownResults) -> Vec<Opt
         let fingerprint = &results.get(&instance.name)?.fingerprint;
         Some(parameters::of_recipe(instance, recorded_recipe(request.cache, fingerprint).ok()??))
     };
-    request.session.plan.instances.iter().map(of_instance).collect()
+    plan.instances.iter().map(of_instance).collect()
 }
 
 /// Fills the columns of instances and metrics; returns curves and figures.
 fn fill_instances(
     data: &mut ReportData,
     request: &ReportRequest<'_>,
+    plan: &Plan,
     results: &KnownResults,
     statuses: &[Option<Status>],
     story: &RunStory,
 ) -> (Vec<CurveData>, Vec<FigureEntry>) {
     let (mut curves, mut figures) = (Vec::new(), Vec::new());
     let (mut reasons, mut environments) = (Distinct::default(), Distinct::default());
-    for instance in &request.session.plan.instances {
+    for instance in &plan.instances {
         let at = instance.id.index();
         let status = statuses.get(at).and_then(Option::as_ref);
         let result = results.get(&instance.name);
@@ -210,6 +225,8 @@ fn fill_instances(
             columns.node.i.push(at);
             columns.node.name.push(node);
         }
+        let warning = |text| WarningData { instance: instance.name.clone(), text };
+        data.warnings.extend(facts.warnings.into_iter().map(warning));
         columns.why.push(reasons.add(why(&facts.why, status)));
         columns.environment.push(facts.provenance.and_then(|provenance| environments.add(Some(provenance))));
         if let Some(result) = result {

@@ -40,8 +40,16 @@ pub(crate) fn markdown(data: &ReportData) -> String {
     out += &format!("{}\n", counts.collect::<Vec<_>>().join(", "));
     out += &metrics(data);
     out += &changes(data);
+    out += &warnings(data);
     out += &failures(data);
     out
+}
+
+fn warnings(data: &ReportData) -> String {
+    let shown = data.warnings.iter().take(MAX_ROWS);
+    let lines: String =
+        shown.map(|warning| format!("- warning: {}: {}\n", cell(&warning.instance), cell(&warning.text))).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}{}", more(data.warnings.len())) }
 }
 
 fn metrics(data: &ReportData) -> String {
@@ -234,6 +242,7 @@ mod tests {
         let change = |instance: &str| InstanceChange {
             instance: instance.to_owned(),
             what: vec!["input `i` changed".to_owned(), script.clone()],
+            parameters: Vec::new(),
         };
         data.changes = vec![change("m[a=1]"), change("m[a=2]")];
         insta::assert_snapshot!(changes(&data), @r"

@@ -7,6 +7,7 @@
 pub(crate) mod comparison;
 mod curves;
 mod data;
+mod earlier_plan;
 mod figures;
 mod gather;
 pub(crate) mod junit;

@@ -19,12 +19,13 @@ const STYLES: [&str; 2] = [include_str!("vendor/uPlot.min.css"), include_str!("p
 const LIBRARIES: [(&str, &str); 1] = [(include_str!("vendor/uPlot.LICENSE"), include_str!("vendor/uPlot.iife.min.js"))];
 
 /// Scripts of the page, in order.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("page/base.js"),
     include_str!("page/graph.js"),
     include_str!("page/gantt.js"),
     include_str!("page/curves.js"),
     include_str!("page/figures.js"),
+    include_str!("page/compare.js"),
     include_str!("page/main.js"),
 ];
 
@@ -39,7 +40,8 @@ const SOURCE_MAP: &str = "//# sourceMappingURL=";
 
 /// The page of a report.
 pub(crate) fn html(data: &ReportData) -> serde_json::Result<String> {
-    Ok(with(POLICY, &format!("{}: report", data.pipeline), &json(data)?, REPORT))
+    let noun = if data.comparison { "comparison" } else { "report" };
+    Ok(with(POLICY, &format!("{}: {noun}", data.pipeline), &json(data)?, REPORT))
 }
 
 /// Data of a report as JSON for a page: with everything made visible, and safe inside of HTML.

@@ -1,6 +1,6 @@
 //! Results that a report shows: those of the pipeline as it is, or those after a run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use athanor_cache::{ActionRecord, Cache, Digest};
 use serde_json::{Map, Value};
@@ -70,12 +70,41 @@ pub(crate) fn results_of(history: &History, summaries: &[RunSummary], run: &RunI
         .map(|(name, result)| (name, KnownResult { fingerprint: result.fingerprint, metrics: result.metrics }))
         .collect();
     if summaries[..up_to].last().is_none_or(|last| last.run != *run) {
-        for stamped in history.events(run)? {
-            if let RunEvent::Finished { instance, fingerprint, .. } | RunEvent::Cached { instance, fingerprint } =
-                stamped.event
-            {
-                results.insert(instance, KnownResult { fingerprint, metrics: Map::new() });
-            }
+        for (instance, fingerprint) in results_in_log(history, run)? {
+            results.insert(instance, KnownResult { fingerprint, metrics: Map::new() });
+        }
+    }
+    Ok(results)
+}
+
+/// Instances and fingerprints of the results that a run made or found, by its log.
+fn results_in_log(history: &History, run: &RunId) -> Result<impl Iterator<Item = (String, Digest)>, RunError> {
+    let events = history.events(run)?.into_iter();
+    Ok(events.filter_map(|stamped| match stamped.event {
+        RunEvent::Finished { instance, fingerprint, .. } | RunEvent::Cached { instance, fingerprint } => {
+            Some((instance, fingerprint))
+        }
+        _ => None,
+    }))
+}
+
+/// Fingerprints of all results that runs of the pipeline file of `history` made or found, under whatever profiles and variables, with
+/// the names of their instances.
+pub(crate) fn results_ever(history: &History, cache: &Cache) -> Result<BTreeMap<Digest, BTreeSet<String>>, RunError> {
+    let place = |history: &History| history.identity().map(|identity| (identity.project(), identity.file()));
+    let mut results: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
+    let mut add = |name: String, fingerprint: Digest| {
+        results.entry(fingerprint).or_default().insert(name);
+    };
+    let all = History::all(cache.root())?.unwrap_or_default();
+    for history in all.iter().filter(|other| place(other) == place(history)) {
+        let summaries = history.summaries()?;
+        let summed_up: HashSet<&RunId> = summaries.iter().map(|summary| &summary.run).collect();
+        for run in history.runs()?.iter().filter(|run| !summed_up.contains(run)) {
+            results_in_log(history, run)?.for_each(|(name, fingerprint)| add(name, fingerprint));
+        }
+        for (name, result) in summaries.into_iter().flat_map(|summary| summary.results) {
+            add(name, result.fingerprint);
         }
     }
     Ok(results)

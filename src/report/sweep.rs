@@ -1,4 +1,4 @@
-//! Results of one stage under all parameters that the cache still has results of.
+//! Results of one stage of a pipeline under all parameters that the cache still has results of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::plan::{Plan, StageInfo};
 use crate::report::metric_table::{MetricRow, MetricTable};
-use crate::run::RunError;
+use crate::report::results::results_ever;
+use crate::run::{RunError, Session};
 
 /// Characters of a parameter that are shown.
 const MAX_VALUE: usize = 60;
@@ -16,37 +17,41 @@ const INPUT: &str = "input ";
 /// Digits of the content of an input that are shown.
 const DIGITS: usize = 8;
 
-/// Metrics of all results of the instances of `stage` that the cache has, each with the parameters and inputs in which they
-/// differ.
-pub(crate) fn sweep(plan: &Plan, cache: &Cache, stage: &StageInfo) -> Result<MetricTable, RunError> {
-    let instance = |record: &ActionRecord| record.recipe["instance"].as_str().unwrap_or_default().to_owned();
-    let is_of_stage = |record: &ActionRecord| {
-        let name = instance(record);
-        let of_stage = name.strip_prefix(&stage.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('['));
-        of_stage && record.recipe["kind"].as_str() == Some(kind_of(plan, stage))
-    };
-    let mut records: Vec<ActionRecord> = cache.records()?.into_iter().filter(is_of_stage).collect();
-    records.sort_by_key(|record| (instance(record), record.sequence));
-    let all: Vec<BTreeMap<String, String>> = records.iter().map(parameters).collect();
+/// Metrics of all results that runs of the pipeline, under whatever profile, made or found for the instances of `stage`, and that the
+/// cache still has, each with the parameters and inputs in which they differ. Records do not tell: other pipelines may have a stage
+/// of the same name, and one that does the same work is served with the record of the first.
+pub(crate) fn sweep(session: &Session<'_>, cache: &Cache, stage: &StageInfo) -> Result<MetricTable, RunError> {
+    let is_of_stage =
+        |name: &String| name.strip_prefix(&stage.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('['));
+    let kind = kind_of(session.plan, stage);
+    let mut records: Vec<(String, ActionRecord)> = Vec::new();
+    for (fingerprint, names) in results_ever(session.history(), cache)? {
+        let Some(name) = names.into_iter().find(is_of_stage) else { continue };
+        let record = cache.read_record(&fingerprint)?;
+        records.extend(record.filter(|record| record.recipe["kind"].as_str() == Some(kind)).map(|it| (name, it)));
+    }
+    records.sort_by(|(name, record), (other, later)| (name, record.sequence).cmp(&(other, later.sequence)));
+    let all: Vec<BTreeMap<String, String>> = records.iter().map(|(_, record)| parameters(record)).collect();
     let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
     // Instances have inputs of their own; it tells something where those of one instance differ.
     let differs = |name: &String| match name.starts_with(INPUT) {
         // Sorted by instance.
         true => {
-            records.iter().zip(&all).zip(records.iter().zip(&all).skip(1)).any(|((one, its), (other, params))| {
-                instance(one) == instance(other) && its.get(name) != params.get(name)
-            })
+            let pairs = records.iter().zip(&all).zip(records.iter().zip(&all).skip(1));
+            pairs
+                .into_iter()
+                .any(|(((one, _), its), ((other, _), params))| one == other && its.get(name) != params.get(name))
         }
         false => all.iter().any(|params| params.get(name) != all[0].get(name)),
     };
     let differing: Vec<(&String, usize)> =
         names.into_iter().filter(|name| differs(name)).map(|name| (name, shown_from(&all, name))).collect();
-    let rows = records.iter().zip(&all).map(|(record, params)| {
+    let rows = records.iter().zip(&all).map(|((name, record), params)| {
         let values =
             differing.iter().filter_map(|(name, from)| Some(((*name).clone(), cut(params.get(*name)?, *from))));
         let metrics = record.metrics.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
         MetricRow {
-            instance: instance(record),
+            instance: name.clone(),
             made: Some(record.finished_at),
             params: values.collect(),
             metrics: metrics.collect(),

@@ -9,6 +9,7 @@ use crate::events::{Outcome, RunEvent, Stamped};
 use crate::gpu::GpuId;
 use crate::plan::{InstanceId, Plan};
 use crate::report::data::{FailureData, InstanceState, Spans, Timeline};
+use crate::view::time_left::Pace;
 
 /// Failures whose logs a report shows.
 const MAX_FAILURES: usize = 50;
@@ -24,8 +25,8 @@ pub(crate) struct RunStory {
     pub failures: Vec<FailureData>,
     /// Outcome; `None` as long as the run goes on, or if it was killed.
     pub outcome: Option<Outcome>,
-    /// Progress of instances: units done, units in all, and their noun.
-    pub progress: HashMap<usize, (u64, u64, String)>,
+    /// Progress of instances, with times in milliseconds since 1970, and the noun of its units.
+    pub progress: HashMap<usize, (Pace<i64>, String)>,
     /// Last values of metrics, by instance and metric, of instances that are not finished.
     pub metrics: BTreeMap<(usize, String), f64>,
     /// Curves of these.
@@ -38,6 +39,10 @@ pub(crate) struct RunStory {
     pub nodes: HashMap<usize, String>,
     /// Whether the run was asked to stop.
     pub is_stopping: bool,
+    /// Number of instances that the run was to bring up to date.
+    wanted: usize,
+    /// Number of them that were found in the cache, once the run has ended.
+    found: Option<usize>,
     /// Fingerprints of the results that the run made.
     made: HashMap<usize, Digest>,
     /// Log of the latest attempt of each instance.
@@ -60,7 +65,10 @@ impl RunStory {
         }
         for stamped in events {
             match &stamped.event {
-                RunEvent::RunFinished { outcome, .. } => story.outcome = Some(*outcome),
+                RunEvent::RunStarted { instances, .. } => story.wanted = *instances,
+                RunEvent::RunFinished { outcome, counts, .. } => {
+                    (story.outcome, story.found) = (Some(*outcome), Some(counts.cached));
+                }
                 RunEvent::Notice { message } => story.messages.push(message.clone()),
                 RunEvent::StopRequested { .. } => story.is_stopping = true,
                 event => {
@@ -77,6 +85,22 @@ impl RunStory {
         }
         story.timeline.critical = story.critical_path(plan);
         story
+    }
+
+    /// Adds what was found in the cache as an earlier run had left it, of which the log has no line: of these instances, which have
+    /// results, those that nothing happened to. Of a run of some targets it is not known which ones it was about, unless they are
+    /// as many as it says; `all` is the number of instances of the pipeline.
+    pub(crate) fn add_unchanged(&mut self, with_results: impl Iterator<Item = usize>, all: usize) {
+        let unchanged: Vec<usize> = with_results.filter(|number| !self.states.contains_key(number)).collect();
+        let hits = &mut self.timeline.cached;
+        let is_known = match self.found {
+            Some(found) => found == hits.i.len() + unchanged.len(),
+            None => self.wanted == all,
+        };
+        if is_known {
+            hits.at.resize(hits.i.len() + unchanged.len(), 0);
+            hits.i.extend(unchanged);
+        }
     }
 
     /// Instances that run at the end of the log: their numbers, times of start, and logs.
@@ -110,10 +134,12 @@ impl RunStory {
     }
 
     /// Notes what an instance reports.
-    fn note(&mut self, number: usize, event: &RunEvent) {
+    fn note(&mut self, number: usize, event: &RunEvent, now: i64) {
         match event {
             RunEvent::Progress { done, total, unit, .. } => {
-                self.progress.insert(number, (*done, *total, unit.clone()));
+                let since = self.running.get(&number).map_or(now, |span| self.timeline.spans.start[*span]);
+                let first = || (Pace::new(*done, *total, since, now), unit.clone());
+                self.progress.entry(number).or_insert_with(first).0.report(*done, *total);
             }
             RunEvent::Metric { name, value, step, .. } => {
                 self.metrics.insert((number, name.clone()), *value);
@@ -121,7 +147,9 @@ impl RunStory {
                     self.curves.entry((number, name.clone())).or_default().push((*step, *value));
                 }
             }
-            RunEvent::Message { instance, text } => self.messages.push(format!("{instance}: {text}")),
+            RunEvent::Message { instance, text } | RunEvent::Warning { instance, text } => {
+                self.messages.push(format!("{instance}: {text}"));
+            }
             RunEvent::Started { log, .. } => {
                 self.logs.insert(number, log.clone());
                 self.progress.remove(&number);
@@ -145,7 +173,7 @@ impl RunStory {
     }
 
     fn apply(&mut self, plan: &Plan, number: usize, event: &RunEvent, now: i64) {
-        self.note(number, event);
+        self.note(number, event, now);
         let state = match event {
             RunEvent::Started { attempt, cpus, gpus, .. } => {
                 // A later attempt was ready when the one before it had failed.
@@ -168,7 +196,10 @@ impl RunStory {
                 return;
             }
             RunEvent::Cached { .. } => {
-                self.there.insert(number, now);
+                if self.there.insert(number, now).is_none() {
+                    self.timeline.cached.i.push(number);
+                    self.timeline.cached.at.push(now - self.timeline.begin);
+                }
                 InstanceState::Cached
             }
             RunEvent::Finished { .. } => InstanceState::Done,

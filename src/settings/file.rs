@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::language::node::{self, Entry, Node, Value};
 use crate::language::shape::{Literal, Shape, keys};
-use crate::language::{Diagnostic, SourceText, Span, suggest};
+use crate::language::{ByteSize, Diagnostic, SourceText, Span, suggest};
 
 use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
@@ -47,6 +47,9 @@ keys! {
         /// Folder on a cluster's nodes in which attempts work, such as `$SLURM_TMPDIR`: their inputs are copied there, once a node.
         /// Absolute, or beginning with a variable of the nodes; the cache's own folder if left out.
         optional scratch: Literal<NodeFolder>,
+        /// Size that copies of inputs in `scratch` take on a node at most, such as `200GiB`: those that were used longest ago go first.
+        /// If left out, they fill the disk up to its last twentieth.
+        optional scratch_limit: Literal<ByteSize>,
         /// Options of jobs on a Slurm cluster.
         optional slurm: SlurmKeys,
     }
@@ -76,7 +79,7 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 36] = [
+pub(crate) const NAMES: [&str; 37] = [
     "batch",
     "batch.cancel",
     "batch.poll",
@@ -102,6 +105,7 @@ pub(crate) const NAMES: [&str; 36] = [
     "sandbox.reads",
     "sandbox.writes",
     "scratch",
+    "scratch_limit",
     "slurm",
     "slurm.account",
     "slurm.extra",
@@ -194,6 +198,9 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         slurm: slurm::layer(keys.slurm, keys.batch, &origin),
         log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
         scratch: keys.scratch.map(|written| Setting { value: Some(written.value.0), origin: origin(written.span) }),
+        scratch_limit: keys
+            .scratch_limit
+            .map(|written| Setting { value: Some(written.value), origin: origin(written.span) }),
         sandbox: mode.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         ..Layer::default()
     };

@@ -53,6 +53,8 @@ pub(crate) struct Layer {
     pub sandbox_writes: Option<Setting<Vec<PathBuf>>>,
     /// See [`Settings`](super::Settings).
     pub scratch: Option<Setting<Option<String>>>,
+    /// See [`Settings`](super::Settings).
+    pub scratch_limit: Option<Setting<Option<ByteSize>>>,
 }
 
 /// The environment variables that are settings.

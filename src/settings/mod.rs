@@ -187,6 +187,8 @@ pub(crate) struct Settings {
     pub sandbox_writes: Setting<Vec<PathBuf>>,
     /// Folder on a cluster's nodes in which attempts work; it may begin with a variable of theirs.
     pub scratch: Setting<Option<String>>,
+    /// Size that copies of inputs there take on a node at most.
+    pub scratch_limit: Setting<Option<ByteSize>>,
     /// Options of jobs on a Slurm cluster.
     pub slurm: SlurmSettings,
 }
@@ -212,6 +214,7 @@ impl Default for Settings {
             sandbox_reads: built_in(Vec::new()),
             sandbox_writes: built_in(Vec::new()),
             scratch: built_in(None),
+            scratch_limit: built_in(None),
             slurm: SlurmSettings::default(),
         }
     }
@@ -250,6 +253,7 @@ impl Settings {
             settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
             settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
             settings.scratch = layer.scratch.unwrap_or(settings.scratch);
+            settings.scratch_limit = layer.scratch_limit.unwrap_or(settings.scratch_limit);
         }
         settings
     }
@@ -278,6 +282,7 @@ impl Settings {
             ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),
             ("sandbox.writes", sandbox::shown(&self.sandbox_writes.value), &self.sandbox_writes.origin),
             ("scratch", or_none(self.scratch.value.as_ref()), &self.scratch.origin),
+            ("scratch_limit", or_none(self.scratch_limit.value), &self.scratch_limit.origin),
         ];
         list.extend(self.slurm.list());
         list

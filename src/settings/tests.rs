@@ -34,7 +34,7 @@ fn the_ways_to_write_the_cache_mean_the_same() {
         "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        let rest = "strict local none none 64MiB fail none read-only true none results on none none none";
+        let rest = "strict local none none 64MiB fail none read-only true none results on none none none none";
         assert_eq!(shown.join(" "), format!("/home/ann/c sample {rest}"), "{text}");
     }
     assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
@@ -125,6 +125,7 @@ fn each_mistake_is_told_where_it_is() {
         ("slurm.extra: constraint=a100\n", "`constraint=a100` is no option of `sbatch`", ""),
         ("scratch: tmp\n", "expected an absolute path, or one that begins with a variable of the nodes", ""),
         ("scratch: /tmp/$USER\n", "expected an absolute path, or one that begins with a variable of the nodes", ""),
+        ("scratch_limit: 200\n", "expected a size with its unit", ""),
         ("scratch: [a]\n", "expected the path of a folder on the nodes, not a list", ""),
         ("sandbox: of\n", "`of` is neither `on` nor `off`", ""),
         ("sandbox: [a]\n", "expected `on` or `off`, not a list", ""),

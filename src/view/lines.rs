@@ -17,6 +17,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Advice { instance, message } => {
             Some(format!("note         {}: {}", escape(instance), escape(message)))
         }
+        RunEvent::Warning { instance, text } => Some(format!("warning      {}: {}", escape(instance), escape(text))),
         RunEvent::Message { instance, text } => Some(format!("message      {}: {}", escape(instance), escape(text))),
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
@@ -211,6 +212,7 @@ mod tests {
             RunEvent::Withheld { variable: owned(), stage: owned() },
             RunEvent::Waiting { instance: owned() },
             RunEvent::Advice { instance: owned(), message: owned() },
+            RunEvent::Warning { instance: owned(), text: owned() },
             RunEvent::Message { instance: owned(), text: owned() },
             RunEvent::Resuming { instance: owned(), attempt: 1 },
             RunEvent::Left { instance: owned(), because: owned() },

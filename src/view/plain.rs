@@ -57,6 +57,7 @@ fn matters(event: &RunEvent) -> bool {
         | RunEvent::Left { .. }
         | RunEvent::Withheld { .. }
         | RunEvent::Advice { .. }
+        | RunEvent::Warning { .. }
         | RunEvent::Notice { .. }
         | RunEvent::StopRequested { .. }
         | RunEvent::RunFinished { .. } => true,

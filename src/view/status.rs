@@ -71,6 +71,12 @@ pub(crate) fn with_whereabouts(status: &Status, at: Option<&Whereabouts>) -> Str
     }
 }
 
+/// Warnings of a result, behind its status.
+pub(crate) fn warnings(warnings: &[String]) -> String {
+    let more = if warnings.len() > 1 { format!(" (and {} more)", warnings.len() - 1) } else { String::new() };
+    warnings.first().map(|first| format!("; warning: {}{more}", escape(first))).unwrap_or_default()
+}
+
 /// Full text for `explain`.
 pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
@@ -105,6 +111,7 @@ pub(crate) fn made(made: &Made) -> String {
         }
     }
     text += ".\n";
+    text.extend(made.warnings.iter().map(|warning| format!("  It warned: {}.\n", escape_lines(warning))));
     if let Some(ComputesOn { device, instruction_set, precision }) = &made.computed_on {
         let (device, set, precision) = (escape(device), escape(instruction_set), escape(precision));
         text += &format!("  It was computed on {device}, {set}, in {precision}.\n");

@@ -17,6 +17,38 @@ pub(crate) struct TimeLeft {
     made: Vec<(f64, f64)>,
 }
 
+/// Progress of an attempt. Its first report may count what an earlier attempt has done, of which nothing says how long it took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace<T> {
+    /// Units that were done, and when.
+    from: (u64, T),
+    /// Units that are done now.
+    pub(crate) done: u64,
+    /// Units in all; 0 when unknown.
+    pub(crate) total: u64,
+}
+
+impl<T> Pace<T> {
+    /// Progress by the first report of an attempt, at `now`, that began at `since`.
+    pub(crate) fn new(done: u64, total: u64, since: T, now: T) -> Pace<T> {
+        // One unit is what this attempt has done by then.
+        Pace { from: if done <= 1 { (0, since) } else { (done, now) }, done, total }
+    }
+
+    /// Takes a further report.
+    pub(crate) fn report(&mut self, done: u64, total: u64) {
+        (self.done, self.total) = (done, total);
+    }
+
+    /// Seconds that are left, if this attempt has done anything yet; `elapsed` are those since a time.
+    pub(crate) fn seconds_left(&self, elapsed: impl FnOnce(&T) -> f64) -> Option<f64> {
+        let (first, since) = &self.from;
+        let gained = self.done.checked_sub(*first).filter(|gained| *gained > 0 && self.total > 0)?;
+        let left = self.total.saturating_sub(self.done);
+        Some(elapsed(since).max(0.0) * left as f64 / gained as f64)
+    }
+}
+
 /// Instance of a run.
 #[derive(Debug)]
 struct Task {
@@ -33,10 +65,10 @@ struct Task {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     Waiting,
-    /// With the share of its work that is done, if it says so.
+    /// With its progress, if it reports any.
     Running {
         since: Instant,
-        done: Option<f64>,
+        pace: Option<Pace<Instant>>,
     },
     Over,
 }
@@ -67,11 +99,11 @@ impl TimeLeft {
         let task = &mut self.tasks[*place];
         match event {
             RunEvent::Started { queues: false, .. } | RunEvent::Placed { .. } => {
-                task.state = State::Running { since: now, done: None };
+                task.state = State::Running { since: now, pace: None };
             }
             RunEvent::Progress { done, total, .. } if *total > 0 => {
-                if let State::Running { done: share, .. } = &mut task.state {
-                    *share = Some((*done as f64 / *total as f64).min(1.0));
+                if let State::Running { since, pace } = &mut task.state {
+                    pace.get_or_insert_with(|| Pace::new(*done, *total, *since, now)).report(*done, *total);
                 }
             }
             RunEvent::Finished { duration_ms, .. } => {
@@ -117,12 +149,10 @@ impl TimeLeft {
         match task.state {
             State::Over => Some(0.0),
             State::Waiting => expected,
-            State::Running { since, done } => {
-                let elapsed = now.saturating_duration_since(since).as_secs_f64();
-                match done.filter(|done| *done > 0.0) {
-                    Some(done) => Some(elapsed * (1.0 - done) / done),
-                    None => expected.map(|expected| (expected - elapsed).max(0.0)),
-                }
+            State::Running { since, pace } => {
+                let elapsed = |since: &Instant| now.saturating_duration_since(*since).as_secs_f64();
+                let by_pace = pace.and_then(|pace| pace.seconds_left(elapsed));
+                by_pace.or_else(|| expected.map(|expected| (expected - elapsed(&since)).max(0.0)))
             }
         }
     }
@@ -180,6 +210,22 @@ stages:
         assert_eq!(seconds(&left, at(4)), Some(23), "it says itself that it takes longer");
         left.event(&finished("part[n=1]", 20), at(20));
         assert_eq!(seconds(&left, at(20)), Some(15));
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_has_done_says_nothing_of_the_pace() {
+        let now = Instant::now();
+        let at = |after: u64| now + Duration::from_secs(after);
+        let mut left = forecast([Some(30), Some(0), Some(0), Some(0), Some(0)]);
+        let progress = |done| {
+            let (instance, total, unit) = ("part[n=1]".to_owned(), 1000, String::new());
+            RunEvent::Progress { instance, done, total, unit }
+        };
+        left.event(&started("part[n=1]"), now);
+        left.event(&progress(900), at(10));
+        assert_eq!(seconds(&left, at(10)), Some(20), "as long as last time");
+        left.event(&progress(910), at(30));
+        assert_eq!(seconds(&left, at(30)), Some(180), "ten in twenty seconds");
     }
 
     #[test]

@@ -54,6 +54,11 @@ pub enum StageReport {
         /// The message.
         text: String,
     },
+    /// A warning about what the stage was given, to keep with the result.
+    Warning {
+        /// The warning.
+        text: String,
+    },
     /// A line for the stage's log.
     Log {
         /// The line, without its end.
@@ -282,6 +287,14 @@ impl<'a> StageContext<'a> {
     pub fn log(&self, line: impl Into<String>) {
         let line = athanor_fetch::secrets::mask(&line.into()).into_owned();
         self.reporter.report(StageReport::Log { line });
+    }
+
+    /// Warns of what the stage was given: in its log, in the run, by `status`, and in reports. Kinds that do so have
+    /// [`WARNS`](crate::kind::StageKind::WARNS).
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = athanor_fetch::secrets::mask(&text.into()).into_owned();
+        self.log(format!("warning: {text}"));
+        self.reporter.report(StageReport::Warning { text });
     }
 
     /// Whether the stage should stop at the next safe point, by returning [`crate::error::StageError::Interrupted`].

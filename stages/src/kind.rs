@@ -29,6 +29,8 @@ pub trait StageKind: Send + Sync + 'static {
     const USES_GPUS: bool = false;
     /// Whether work that was stopped or killed goes on at the next attempt from where it was.
     const RESUMES: bool = false;
+    /// Whether it may warn of what it is given: `status` looks for that in the records of its results.
+    const WARNS: bool = false;
     /// Whether the parameters decide which outputs there are; then [`StageKind::outputs`] says which.
     const OUTPUTS_VARY: bool = false;
 
@@ -67,6 +69,8 @@ pub trait Kind: Send + Sync {
     fn uses_gpus(&self) -> bool;
     /// See [`StageKind::RESUMES`].
     fn resumes(&self) -> bool;
+    /// See [`StageKind::WARNS`].
+    fn warns(&self) -> bool;
     /// See [`Parameters::NOT_IN_FINGERPRINT`].
     fn not_in_fingerprint(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
@@ -168,6 +172,10 @@ impl<K: StageKind> Kind for Typed<K> {
 
     fn resumes(&self) -> bool {
         K::RESUMES
+    }
+
+    fn warns(&self) -> bool {
+        K::WARNS
     }
 
     fn not_in_fingerprint(&self) -> &'static [&'static str] {

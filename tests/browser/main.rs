@@ -140,6 +140,56 @@ fn a_comparison_shows_the_lines_of_a_script_that_differ() {
 }
 
 #[test]
+fn a_page_compares_two_runs() {
+    let Some(mut browser) = Browser::start() else { return };
+    let project = Project::new(&PIPELINE.replace("    matrix:", "    seed: ${{ vars.epochs }}\n    matrix:"));
+    report(&project);
+    assert_eq!(project.run(&["--set", "epochs=20"]).code, 1);
+    let outcome = project.athanor(&["compare", "p.yaml", "last~1", "last", "--html", "both.html"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let address = format!("file://{}", project.path("both.html").display());
+    browser.set_up(1280, 1000, false);
+    browser.open(&address, DRAWN);
+    assert_eq!(browser.requests(), std::slice::from_ref(&address), "nothing but the file itself");
+    let titles = browser.eval("[...document.querySelectorAll('h2')].map((title) => title.textContent).join()");
+    assert_eq!(titles, "Runs,Differences,Metrics,Learning curves");
+    let row = |section: &str, name: &str| {
+        format!(
+            "[...document.querySelectorAll('#{section} tr')].map((row) => [...row.children].map((cell) => cell.textContent)).find((row) => row[1] === '{name}').slice(2).join()"
+        )
+    };
+    assert_eq!(browser.eval(&row("differences", "seed")), "30,20");
+    assert_eq!(browser.eval(&row("metrics", "macro_f1")), "0.8750,0.8750,0", "what is the same in both is there, too");
+    assert_eq!(browser.eval("document.querySelectorAll('#learning-curves .legend i.dashed').length"), 4);
+    assert!(painted(&mut browser, ".u-wrap canvas") > 500);
+    assert_eq!(browser.errors(), [] as [String; 0]);
+    browser.screenshot("comparison");
+}
+
+#[test]
+fn the_timeline_shows_what_was_found_in_the_cache() {
+    let Some(mut browser) = Browser::start() else { return };
+    let project = Project::new(PIPELINE);
+    report(&project);
+    project.edit("arch: [small, large]", "arch: [small, large, huge]");
+    let address = report(&project);
+    browser.set_up(1280, 1000, false);
+    browser.open(&address, DRAWN);
+    let legend = "document.querySelector('#timeline .legend').innerText";
+    let legend = browser.eval(legend).as_str().unwrap().to_owned();
+    assert!(legend.contains("found in the cache (7)"), "{legend}");
+    // Of the lowest lane, with room for its label and for the axis below.
+    let mark = "(() => { const canvas = document.querySelector('canvas.gantt'); canvas.scrollIntoView({ block: 'center' }); const { left, bottom, width } = canvas.getBoundingClientRect(); const scale = canvas.width / width; const y = canvas.height - Math.round(33 * scale); const row = canvas.getContext('2d').getImageData(0, y, canvas.width, 1).data; const tone = getComputedStyle(document.documentElement).getPropertyValue('--cached').trim(); const is = (at) => '#' + [0, 1, 2].map((part) => row[at * 4 + part].toString(16).padStart(2, '0')).join('') === tone; for (let at = 0; at < canvas.width; at += 1) if (is(at)) return [left + at / scale + 1, bottom - 33]; return null; })()";
+    let place = browser.eval(mark);
+    let moved = serde_json::json!({ "type": "mouseMoved", "x": place[0], "y": place[1] });
+    browser.call("Input.dispatchMouseEvent", moved);
+    browser.wait("document.getElementById('tip').textContent.includes('found in the cache')");
+    browser.wait("document.getElementById('tip').textContent.includes('data')");
+    assert_eq!(browser.errors(), [] as [String; 0]);
+    browser.screenshot("report-cached");
+}
+
+#[test]
 fn a_report_fits_dark_and_narrow_screens() {
     let Some(mut browser) = Browser::start() else { return };
     let project = Project::new(PIPELINE);

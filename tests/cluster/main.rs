@@ -223,6 +223,29 @@ fn a_cancelled_job_is_a_failure_and_a_lost_one_is_not() {
 }
 
 #[test]
+fn a_node_that_failed_is_left_out_while_there_is_another() {
+    for is_only in [false, true] {
+        let cluster = counting("{ gpus: 1 }");
+        if is_only {
+            cluster.set("only_node", "");
+        }
+        let mut run = cluster.start(&[], "up1");
+        cluster.end_job(&cluster.running_job(), "NODE_FAIL", "-KILL");
+        support::wait_for(&cluster.project.path("up2"), &mut run);
+        cluster.project.write("go", "");
+        let outcome = end(run);
+        assert_eq!((outcome.code, cluster.jobs()), (0, vec!["101".to_owned(), "102".to_owned()]), "{outcome:?}");
+        let options = |job: &str| cluster.get(&format!("jobs/{job}/options"));
+        assert!(!options("101").contains("--exclude"), "{}", options("101"));
+        assert_eq!(options("102").contains("--exclude=n1"), !is_only, "{}", options("102"));
+        let out = outcome.out;
+        assert!(out.contains("note: the node n1 failed: further jobs of this run leave it out"), "{out}");
+        let told = "note: there is no other node than n1, which failed: it is no longer left out";
+        assert_eq!(out.contains(told), is_only, "{out}");
+    }
+}
+
+#[test]
 fn a_time_limit_is_for_who_changes_the_state() {
     let cluster = counting("{ gpus: 1 }");
     let mut run = cluster.start(&[], "up1");

@@ -115,6 +115,55 @@ results: { lines: reads }
 }
 
 #[test]
+fn copies_that_were_used_longest_ago_go_when_all_exceed_their_limit() {
+    let stage = |name: &str, inputs: &str| {
+        format!(
+            "  {name}:\n    kind: command\n    inputs: {{ {inputs} }}\n    run: readlink -f inputs/*/* > ${{{{ outputs.o }}}}\n    \
+             outputs: {{ o: o }}\n"
+        )
+    };
+    let makes = |name: &str, lines: u32| {
+        format!(
+            "  {name}: {{ kind: command, run: 'seq {lines} > ${{{{ outputs.o }}}}', outputs: {{ o: {name}.txt }} }}\n"
+        )
+    };
+    // Of 3,893 bytes, of as many and one more, and of more than the limit.
+    let pipeline = [
+        "athanor: 1\nname: p\nstages:\n".to_owned(),
+        makes("a", 1000),
+        makes("b", 1001),
+        makes("large", 2000),
+        stage("first", "a: a"),
+        stage("second", "b: b, last: first"),
+        stage("both", "a: a, b: b, last: second"),
+        stage("third", "large: large, last: both"),
+        "results: { first: first, second: second, both: both, third: third }\n".to_owned(),
+    ];
+    let (cluster, disk) = cluster(&pipeline.concat(), "$NODE_DISK\nscratch_limit: 6kB");
+    let mut command = cluster.command(&["run", "p.yaml"]);
+    command.env("NODE_DISK", &disk);
+    let outcome = crate::support::Outcome::of(command);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    // Whether each input was read from a copy on the node.
+    let copied = |result: &str| -> Vec<bool> {
+        cluster
+            .project
+            .read(&format!("results/p/{result}"))
+            .lines()
+            .map(|line| Path::new(line).starts_with(&disk))
+            .collect()
+    };
+    assert_eq!(copied("first"), [true]);
+    assert_eq!(copied("second"), [true, true], "what nobody reads any more made room");
+    assert_eq!(copied("both").iter().filter(|is_copied| !**is_copied).count(), 1, "what is read makes no room");
+    assert_eq!(copied("third"), [false, true], "what is larger than the limit is read where it lies");
+    let lists = names(&own(&disk).join("inputs")).into_iter().filter(|name| name.ends_with(".list"));
+    let sizes =
+        lists.map(|list| own(&disk).join("inputs").join(list.trim_end_matches(".list")).metadata().unwrap().len());
+    assert!(sizes.sum::<u64>() <= 6000);
+}
+
+#[test]
 fn a_node_without_the_folder_says_so() {
     let (cluster, _) = cluster(PIPELINE, "$NO_SUCH_DISK");
     let outcome = cluster.run(&[]);

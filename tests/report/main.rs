@@ -1,8 +1,12 @@
 //! What is kept of runs, and what reports, lists and comparisons make of it.
 
+mod comparison;
+mod gone;
 mod mlflow;
+mod resumed;
 #[path = "../support/mod.rs"]
 mod support;
+mod unnamed;
 
 use athanor::run::attempts::annex::Annex;
 use athanor::run::attempts::facts::Facts;
@@ -70,7 +74,12 @@ fn data(project: &Project, arguments: &[&str]) -> Value {
 fn data_of(project: &Project, file: &str, arguments: &[&str]) -> Value {
     let arguments = [&["report", file, "-o", "out.html"], arguments].concat();
     assert_eq!(ok(project.athanor(&arguments)).out, "out.html\n");
-    let page = project.read("out.html");
+    page_data(project, "out.html")
+}
+
+/// The data in a page.
+fn page_data(project: &Project, name: &str) -> Value {
+    let page = project.read(name);
     let begin = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
     let end = begin + page[begin..].find("</script>").unwrap();
     serde_json::from_str(&page[begin..end]).unwrap()
@@ -229,6 +238,17 @@ fn a_sweep_shows_all_results_that_the_cache_has() {
     let lines: Vec<&str> = swept.lines().collect();
     assert!(lines[0].contains("run") && lines[0].ends_with("f1"), "{swept}");
     assert!(lines.len() == 3 && lines[1].ends_with("0.5000") && lines[2].ends_with("0.3000"), "{swept}");
+    // Another pipeline has a stage of the same name, and one that was served with a result of this one under another name.
+    let other = PIPELINE.replace("name: p", "name: q").replace("epochs: 3", "epochs: 4").replace("seq 3", "seq 2");
+    project
+        .write("q.yaml", &(other + "  lines: { kind: command, run: 'seq 3 > ${{ outputs.o }}', outputs: { o: o } }\n"));
+    ok(project.athanor(&["run", "q.yaml"]));
+    let again = ok(project.athanor(&["metrics", "p.yaml", "--sweep", "report", "--sort", "f1"])).out;
+    assert_eq!(again, swept, "results of other pipelines are not this one's");
+    let of_other = ok(project.athanor(&["metrics", "q.yaml", "--sweep", "report"])).out;
+    assert!(of_other.lines().count() == 2 && of_other.trim_end().ends_with("0.4000"), "{of_other}");
+    let served = ok(project.athanor(&["metrics", "q.yaml", "--sweep", "lines", "--json"])).out;
+    assert_eq!(serde_json::from_str::<Value>(&served).unwrap()[0]["instance"], "lines");
     let unknown = project.athanor(&["metrics", "p.yaml", "--sweep", "repor"]);
     assert!(unknown.code == 2 && unknown.err.contains("no stage is called `repor`"), "{}", unknown.err);
 }
@@ -260,7 +280,10 @@ fn a_report_tells_what_came_from_where() {
     assert_eq!(first["timeline"]["spans"]["i"].as_array().unwrap().len(), 4);
     assert_eq!(first["timeline"]["critical"].as_array().unwrap().len(), 3);
     assert_eq!(first["instances"]["cpu_ms"].as_array().unwrap().len(), 4);
+    assert_eq!(first["timeline"]["cached"]["i"], json!([]));
     let second = data(&project, &["--run", "last~1"]);
+    let hits = json!({ "i": [0], "at": [0] });
+    assert_eq!(second["timeline"]["cached"], hits, "what an earlier run had left is in the timeline, too");
     assert_eq!(second["run"]["set"], json!(["epochs=5"]));
     assert_eq!(second["headline"][0]["value"], 0.5);
 }
@@ -281,6 +304,10 @@ fn a_cached_run_has_the_metrics_of_the_run_that_made_them() {
     assert_eq!(json(&["runs", "q.yaml", "--json"])[0]["headline"], json!([["report", "f1", 0.3]]));
     let cached = data_of(&project, "q.yaml", &[]);
     assert_eq!(cached["instances"]["state"], json!(["cached", "cached", "cached", "cached"]));
+    let hits: Vec<_> = ["i", "at"].map(|name| cached["timeline"]["cached"][name].as_array().unwrap().clone()).into();
+    assert!((0..4).all(|i| hits[0].contains(&json!(i))) && hits[1].len() == 4, "{hits:?}");
+    assert!(hits[1].iter().all(|after| (0..600_000).contains(&after.as_i64().unwrap())), "{hits:?}");
+    assert_eq!(cached["timeline"]["spans"]["i"], json!([]));
     for part in ["headline", "metrics", "curves", "figures", "reasons", "environments"] {
         assert_eq!(cached[part], report[part], "{part}");
     }

@@ -82,8 +82,8 @@ pub(crate) struct RunningInstance {
     pub total: u64,
     /// Noun for the units.
     pub unit: String,
-    /// Duration of its last result.
-    pub expected: Option<u64>,
+    /// Time that it still needs, in milliseconds, by its progress, or else by its last result.
+    pub left: Option<i64>,
     /// Node of a cluster on which it runs.
     pub node: Option<String>,
     /// Last values of its metrics.
@@ -143,6 +143,7 @@ impl Feed<'_> {
             cache: self.cache,
             run: None,
             other: None,
+            comparison: false,
             file: self.file.clone(),
             now,
         };
@@ -160,15 +161,19 @@ impl Feed<'_> {
         let is_running = report.run.as_ref().is_some_and(|run| run.outcome == "running");
         let expected = |name: &str| ledger.instances.get(name).and_then(|entry| entry.duration_ms);
         let running = story.running_instances().filter(|_| is_running).map(|(number, since, log)| {
-            let (done, total, unit) = story.progress.get(&number).cloned().unwrap_or_default();
+            let expected = expected(&names[number]);
+            let progress = story.progress.get(&number);
+            let (done, total) = progress.map(|(pace, _)| (pace.done, pace.total)).unwrap_or_default();
+            let by_pace = progress.and_then(|(pace, _)| pace.seconds_left(|since| (report.made - since) as f64 / 1e3));
+            let by_last = || expected.map(|expected| (expected.cast_signed() - (report.made - since).max(0)).max(0));
             let of_it = story.metrics.iter().filter(|((of, _), _)| *of == number);
             RunningInstance {
                 instance: names[number].clone(),
                 since,
                 done,
                 total,
-                unit,
-                expected: expected(&names[number]),
+                unit: progress.map(|(_, unit)| unit.clone()).unwrap_or_default(),
+                left: by_pace.map(|seconds| (seconds * 1e3) as i64).or_else(by_last),
                 node: story.nodes.get(&number).cloned(),
                 metrics: of_it.map(|((_, name), value)| (name.clone(), *value)).collect(),
                 log: report.run.as_ref().map(|run| self.log_end(&run.id, log)).unwrap_or_default(),
@@ -180,9 +185,7 @@ impl Feed<'_> {
         let left = states.iter().zip(names).filter(|(state, _)| **state == InstanceState::Waiting);
         let left: Option<u64> = left.map(|(_, name)| expected(name)).sum();
         let running: Vec<RunningInstance> = running.collect();
-        let now = report.made;
-        let of_running = running.iter().map(|each| remaining(each, now));
-        let of_running: Option<Vec<i64>> = of_running.collect();
+        let of_running: Option<Vec<i64>> = running.iter().map(|each| each.left).collect();
         // As many at once as there are now: a guess, and the best that is known without asking the scheduler.
         let width = running.len().max(1) as i64;
         let eta = left.zip(of_running).map(|(left, running)| {
@@ -227,16 +230,6 @@ impl Feed<'_> {
         let path: PathBuf = self.session.history().run_folder_called(run).join(log);
         end_of(&path).unwrap_or_default()
     }
-}
-
-/// Time that an instance needs still, by its progress, or else by its last result.
-fn remaining(instance: &RunningInstance, now: i64) -> Option<i64> {
-    let took = (now - instance.since).max(0);
-    if instance.total > 0 && instance.done > 0 {
-        let share = instance.done.min(instance.total) as f64 / instance.total as f64;
-        return Some((took as f64 * (1.0 - share) / share) as i64);
-    }
-    instance.expected.map(|expected| (expected.cast_signed() - took).max(0))
 }
 
 fn end_of(path: &std::path::Path) -> std::io::Result<Vec<String>> {

@@ -46,7 +46,7 @@ function drawCurves(data) {
   const owners = [...new Set(data.curves.map((curve) => curve.i))];
   const colourOf = new Map(owners.map((owner, at) => [owner, colour(at)]));
   const state = (ui.curves ??= { hidden: new Set(), filter: "", smooth: 0, log: false, more: false });
-  const name = (curve) => data.instances.name[curve.i] + (curve.other ? " (other run)" : "");
+  const name = (curve) => data.instances.name[curve.i] + (curve.other ? ` (${data.comparison ? `run ${data.other.id}` : "other run"})` : "");
   const key = (curve) => `${curve.i}${curve.other ? "'" : ""}`;
   const chosen = (ui.chosen ??= new Set());
   if (!metrics.some((metric) => chosen.has(metric))) data.first_curves.forEach((metric) => chosen.add(metric));

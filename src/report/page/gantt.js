@@ -1,5 +1,6 @@
 "use strict";
-// The timeline of a run on a canvas: a lane for each CPU slot and each GPU, waiting above them, the critical path marked.
+// The timeline of a run on a canvas: a lane for each CPU slot and each GPU, waiting above them, what was found in the cache below them, the
+// critical path marked.
 
 /** Lanes for spans: each takes as many free CPU slots of its node as it has CPUs, and the lanes of its GPUs. Work that waits in a queue has none. */
 function lanes(timeline) {
@@ -44,6 +45,8 @@ function drawGantt(data) {
   const { timeline } = data;
   const { spans } = timeline;
   const { placed, names } = lanes(timeline);
+  const { cached } = timeline;
+  const cacheRow = cached.i.length ? names.push("cache") - 1 : null;
   const rows = names.length;
   const height = rows > 60 ? 6 : rows > 24 ? 11 : 18;
   // Names of nodes may be long.
@@ -72,7 +75,8 @@ function drawGantt(data) {
     paint.textAlign = "right";
     paint.fillStyle = css("--soft");
     const every = height < 11 ? 8 : 1;
-    for (let row = 0; row < rows; row += every) {
+    for (let row = 0; row < rows; row += 1) {
+      if (row % every && row !== cacheRow) continue;
       paint.fillText(shortened(names[row], letters), left - 6, top + row * (height + 2) + Math.min(height, 12));
     }
     paint.textAlign = "left";
@@ -107,6 +111,28 @@ function drawGantt(data) {
       }
       boxes.push({ at, x: from, y, w: Math.max(w, 3), h: height });
     }
+    if (cacheRow != null) drawCached(paint, x, width, top + cacheRow * (height + 2));
+  }
+
+  /** A thin mark for what was found in the cache at each moment. */
+  function drawCached(paint, x, width, y) {
+    const marks = new Map();
+    cached.at.forEach((after, at) => {
+      const place = Math.round(x(timeline.begin + after));
+      if (place < left || place > width - 8) return;
+      if (!marks.has(place)) marks.set(place, []);
+      marks.get(place).push(at);
+    });
+    paint.fillStyle = css("--cached");
+    for (const [place, hits] of marks) {
+      paint.fillRect(place, y, 2, height);
+      boxes.push({ hits, x: place - 2, y, w: 6, h: height });
+    }
+  }
+
+  function cachedTip(hits) {
+    const [names, more] = [hits.slice(0, 8).map((at) => data.instances.name[cached.i[at]]), hits.length - 8];
+    return [...names, more > 0 ? `and ${plural(more, "other")}` : null, `found in the cache ${cached.at[hits[0]] ? `after ${roundTime(cached.at[hits[0]])}` : "at the beginning"}`].filter(Boolean).join("\n");
   }
 
   canvas.addEventListener("mousemove", (event) => {
@@ -114,6 +140,7 @@ function drawGantt(data) {
     const [px, py] = [event.clientX - ox, event.clientY - oy];
     const hit = boxes.findLast((box) => px >= box.x && px <= box.x + box.w && py >= box.y && py <= box.y + box.h);
     if (!hit) return hideTip();
+    if (hit.hits) return tip(event, cachedTip(hit.hits));
     const { at } = hit;
     const i = spans.i[at];
     const waited = spans.ready[at] == null ? null : spans.start[at] - spans.ready[at];
@@ -138,6 +165,9 @@ function drawGantt(data) {
   onRedraw(draw);
   const stages = [...new Set(spans.i.map((i) => data.instances.stage[i]))];
   const legend = el("div.legend", {}, stages.map((stage) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:${stageColour(stage)}` }), data.stages[stage].name)));
+  const state = (name, text) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${name})` }), text);
+  if (cacheRow != null) legend.append(state("cached", `found in the cache (${number(cached.i.length)})`));
+  if (spans.start.some((start, at) => spans.ready[at] != null && start > spans.ready[at])) legend.append(state("waiting", "ready, and waiting"));
   return el("div", {}, canvas, legend, el("p.soft.small", {}, "Framed bars are the critical path; the area on top shows how many instances were ready and waited for a CPU or a GPU.", el("span.hint", {}, " Shift and the wheel zoom, a double click goes back.")));
 }
 

@@ -16,10 +16,9 @@
     const running = data.live.running.map((each) => {
       const share = each.total ? Math.min(1, each.done / each.total) : null;
       const took = data.made - each.since;
-      const left = share ? (took * (1 - share)) / share : each.expected != null ? Math.max(0, each.expected - took) : null;
       const words = [
         each.total ? `${number(each.done)} of ${number(each.total)} ${each.unit}` : each.done ? `${number(each.done)} ${each.unit}` : null,
-        each.node ? `on ${each.node}` : null, duration(took), left == null ? null : `about ${duration(left)} left`,
+        each.node ? `on ${each.node}` : null, duration(took), each.left == null ? null : `about ${duration(each.left)} left`,
       ].filter(Boolean).join(" · ");
       return el("div.now", {}, el("span", {}, each.instance), share == null ? el("span") : el("progress", { max: 1, value: share }),
         el("span", {}, words), el("span.soft", {}, telling(data, each.metrics)));

@@ -12,13 +12,14 @@ const redraw = () => redraws.forEach((draw) => draw());
 
 function head(data) {
   const { run } = data;
+  if (data.comparison) return [el("h1", {}, data.pipeline), el("p.soft", {}, el("span.mono", {}, data.file), ` · runs ${data.other.id} and ${data.run.id}`)];
   const [word, state] = OUTCOMES[run?.outcome] ?? ["no run", "waiting"];
   const parts = [run ? `run ${run.id}` : null, run?.begun ? time(run.begun) : null, run?.duration_ms != null ? duration(run.duration_ms) : null, run?.commit ? `commit ${run.commit}` : null].filter(Boolean);
   return [
     el("h1", {}, data.pipeline, el("span.badge", { style: `background:var(--${state})` }, word)),
     el("p.soft", {}, el("span.mono", {}, data.file), parts.length ? ` · ${parts.join(" · ")}` : ""),
     run?.set?.length ? el("p.small", {}, "set for this run: ", el("code", {}, run.set.join("  "))) : null,
-    data.other ? el("p.small", {}, `compared with run ${data.other.id}`) : null,
+    data.other && !data.comparison ? el("p.small", {}, `compared with run ${data.other.id}`) : null,
   ];
 }
 
@@ -45,6 +46,11 @@ function failures(data) {
     el("h3", {}, el("span.dot", { style: "background:var(--failed)" }), `${failure.instance} (attempt ${failure.attempt}${failure.retrying ? ", tried again" : ""})`),
     el("p", {}, failure.cause), failure.help ? el("p.soft", {}, failure.help) : null,
     failure.log.length ? el("details", { open: true }, el("summary.small", {}, "the end of its log"), el("pre", {}, failure.log.join("\n"))) : null)));
+}
+
+function warnings(data) {
+  if (!data.warnings) return null;
+  return section("Warnings", el("ul.plain", {}, data.warnings.map((each) => el("li", {}, el("span.mono", {}, each.instance), `: ${each.text}`))));
 }
 
 function instances(data) {
@@ -108,20 +114,6 @@ function parameters(data) {
   return section("Parameters", stages);
 }
 
-function changes(data) {
-  if (!data.other) return null;
-  // Instances of which the same is said stand together.
-  const alike = new Map();
-  data.changes.forEach((each) => alike.set(each.what.join("\n"), [...(alike.get(each.what.join("\n")) ?? []), each]));
-  const rows = [...alike.values()].map((group) => [group.map((each) => each.instance).join(", "), el("ul.plain", {}, group[0].what.map((text) => el("li", {}, difference(text))))]);
-  const isPair = (each) => each.before != null && each.now != null;
-  const change = (each) => (isPair(each) ? { sort: each.now - each.before, show: signed(each.now - each.before) } : null);
-  const metrics = data.metric_changes.slice().sort((a, b) => isPair(b) - isPair(a)).map((each) => [each.instance, each.metric, each.before, each.now, change(each)]);
-  return section("Compared with the other run",
-    rows.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.map(([name, list]) => el("tr", {}, el(isShort(name) ? "td.nowrap" : "td.name", {}, name), el("td", {}, list)))))) : el("p", {}, "Nothing that was declared differs."),
-    metrics.length ? [el("h3", {}, "Metrics"), table([{ title: "instance" }, { title: "metric" }, { title: "before" }, { title: "now" }, { title: "difference", num: true }], metrics, { shown: 40 })] : null);
-}
-
 function environment(data) {
   if (!data.environments.length) return null;
   const used = new Map();
@@ -132,18 +124,24 @@ function environment(data) {
     el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.filter(([, of]) => of(each)).map(([name, of]) => el("tr", {}, el("td.soft", {}, name), el("td", {}, String(of(each)))))))))));
 }
 
+/** Sections of a report. */
+function reportSections(data) {
+  const list = instances(data);
+  return [
+    tiles(data), failures(data), warnings(data),
+    section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.filter((state) => data.instances.state.includes(state)).map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
+    data.timeline ? section("Timeline", drawGantt(data)) : null,
+    data.curves.length ? section("Learning curves", drawCurves(data)) : null,
+    data.other ? section("Compared with the other run", differences(data), changedMetrics(data)) : null,
+    figures(data), list.node, parameters(data), environment(data),
+  ];
+}
+
 /** Draws everything from `data`. */
 function show(data) {
   redraws.length = 0;
-  document.title = `${data.pipeline}: report`;
-  const list = instances(data);
-  const sections = [
-    tiles(data), failures(data),
-    section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.filter((state) => data.instances.state.includes(state)).map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
-    data.timeline?.spans.start.length ? section("Timeline", drawGantt(data)) : null,
-    data.curves.length ? section("Learning curves", drawCurves(data)) : null,
-    changes(data), figures(data), list.node, parameters(data), environment(data),
-  ].filter(Boolean);
+  document.title = `${data.pipeline}: ${data.comparison ? "comparison" : "report"}`;
+  const sections = (data.comparison ? comparisonSections : reportSections)(data).filter(Boolean);
   $("head").replaceChildren(...head(data).filter(Boolean));
   $("main").replaceChildren(...sections);
   $("nav").replaceChildren(...sections.filter((each) => each.id).map((each) => el("a", { href: `#${each.id}` }, each.querySelector("h2").textContent)));

@@ -40,6 +40,9 @@ use crate::run::program::PROGRAM;
 /// Name of the folder of a run for kernels of stages whose GPUs are shared; no attempt has it.
 const SHARED_KERNELS: &str = "kernels";
 
+/// Warnings of a stage that are kept with its result.
+const MAX_WARNINGS: usize = 20;
+
 /// Name of the extension of records that says what a result was computed on: a [`ComputesOn`].
 ///
 /// [`ComputesOn`]: athanor_stages::context::ComputesOn
@@ -62,6 +65,8 @@ pub struct Attempt {
     state: Option<CommandState>,
     /// Figures, by name.
     figures: BTreeMap<String, Figure>,
+    /// Warnings of what it was given.
+    warnings: Vec<String>,
     /// Further facts for the record.
     extensions: Map<String, Value>,
     /// Resources that it was given.
@@ -170,6 +175,7 @@ impl Attempt {
             made: None,
             state,
             figures: BTreeMap::new(),
+            warnings: Vec::new(),
             extensions: Map::new(),
             given: OnceLock::new(),
             used: None,
@@ -309,6 +315,12 @@ impl Attempt {
                 }
                 false
             }
+            StageReport::Warning { text } => {
+                if self.warnings.len() < MAX_WARNINGS {
+                    self.warnings.push(text.clone());
+                }
+                true
+            }
             StageReport::Progress { .. } | StageReport::Message { .. } | StageReport::Log { .. } => true,
         }
     }
@@ -336,6 +348,7 @@ impl Attempt {
             gpus,
             used: self.used,
             node: self.node.clone(),
+            warnings: self.warnings.clone(),
             provenance: of_run.provenance.clone(),
         }
     }

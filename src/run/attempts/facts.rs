@@ -39,6 +39,9 @@ pub struct Facts {
     /// Node of a cluster on which it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Warnings of what its stage was given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Program, machine and commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,

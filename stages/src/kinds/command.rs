@@ -105,6 +105,11 @@ impl Kind for Command {
         false
     }
 
+    fn warns(&self) -> bool {
+        // What it has to say are messages.
+        false
+    }
+
     fn not_in_fingerprint(&self) -> &'static [&'static str] {
         &[]
     }

@@ -67,6 +67,7 @@ impl StageKind for CorrectedTargets {
 
     const NAME: &'static str = "corrected_targets";
     const REVISION: u32 = 1;
+    const WARNS: bool = true;
     const DOC: &'static str = "Overrides targets with newer ones, except for the classes in `keep`, whose old value stays. Rows without a newer target, or that would be left without any class, keep the old one.";
 
     fn run(
@@ -97,8 +98,8 @@ impl StageKind for CorrectedTargets {
             .collect();
         context.metric("rows_changed", f64::from(changed));
         if changed == 0 {
-            context.log(format!(
-                "warning: `{}` changes 0 of {} rows, so that the result is the same as without it",
+            context.warn(format!(
+                "`{}` changes 0 of {} rows, so that the result is the same as without it",
                 corrections.label,
                 rows.len()
             ));

@@ -214,10 +214,13 @@ impl<'s> PerItem for Pack<'s> {
                     outcomes.push(Outcome::Packed { shape: planes.shape, digest: Digest::of(&planes.bytes) });
                     images.push(PackedImage { id: member.id.to_owned(), planes });
                 }
-                Err(Fault { channel, reason }) if self.reading.on_bad == OnBad::Skip => {
+                Err(Fault { channel, reason, .. }) if self.reading.on_bad == OnBad::Skip => {
                     outcomes.push(Outcome::Bad { channel, reason });
                 }
-                Err(Fault { channel, reason }) => {
+                Err(Fault { channel, reason, help: Some(help) }) => {
+                    return Err(StageError::in_file(&member.files[channel].label, reason).with_help(help));
+                }
+                Err(Fault { channel, reason, help: None }) => {
                     return fail_if_bad(&[member.bad(channel, reason)], OnBad::Error).map(|()| outcomes);
                 }
             }
@@ -233,6 +236,8 @@ impl<'s> PerItem for Pack<'s> {
 struct Fault {
     channel: usize,
     reason: String,
+    /// Advice, where there is any beyond that for all bad images.
+    help: Option<String>,
 }
 
 impl Pack<'_> {
@@ -292,7 +297,9 @@ impl Pack<'_> {
                     self.faint.see(self.reading, &pixels);
                     pixels.to_u8()
                 }
-                Err(StageError::Input { message, .. }) => return Ok(Err(Fault { channel, reason: message })),
+                Err(StageError::Input { message, help, .. }) => {
+                    return Ok(Err(Fault { channel, reason: message, help }));
+                }
                 Err(other) => return Err(other),
             };
             let [_, height, width] = planes.shape;
@@ -301,7 +308,7 @@ impl Pack<'_> {
                     "has {} x {} pixels, but the channel `{}` of the image has {width} x {height}",
                     pixels.width, pixels.height, member.files[0].channel
                 );
-                return Ok(Err(Fault { channel, reason }));
+                return Ok(Err(Fault { channel, reason, help: None }));
             }
             planes.shape = [member.files.len(), pixels.height, pixels.width];
             if let Samples::U8(samples) = pixels.samples {

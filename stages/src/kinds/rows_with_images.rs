@@ -43,6 +43,7 @@ impl StageKind for RowsWithImages {
 
     const NAME: &'static str = "rows_with_images";
     const REVISION: u32 = 1;
+    const WARNS: bool = true;
     const DOC: &'static str = "Keeps the rows of a table whose images are there: after a `download` with `on_bad: skip`, what can be learned from.\n\nThe metric `rows_left_out` counts the others. Folds that are made of the rows kept differ from those of all rows.";
 
     fn run(
@@ -66,7 +67,7 @@ impl StageKind for RowsWithImages {
         if !left_out.is_empty() {
             let first: Vec<&str> = left_out.iter().take(NAMED).map(|row| ids[*row].as_str()).collect();
             let more = if left_out.len() > NAMED { ", …" } else { "" };
-            context.log(format!(
+            context.warn(format!(
                 "{} of {} rows have no images and are left out ({}{more}): folds of the others differ from those of all rows",
                 left_out.len(),
                 table.len(),

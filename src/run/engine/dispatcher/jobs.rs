@@ -58,6 +58,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
                 let event = RunEvent::Metric { instance, name, value, step };
                 if is_for_log { self.journal.record(event) } else { self.journal.show(event) }
             }
+            StageReport::Warning { text } => self.journal.record(RunEvent::Warning { instance, text }),
             StageReport::Message { text } => self.journal.record(RunEvent::Message { instance, text }),
             StageReport::Figure { .. } | StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
         }

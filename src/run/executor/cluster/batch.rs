@@ -26,6 +26,8 @@ pub(super) struct Submission {
     pub array: Option<usize>,
     /// Options.
     pub options: JobOptions,
+    /// Nodes that are left out.
+    pub exclude: Vec<String>,
     /// Time before the limit at which the signal comes.
     pub notice: Duration,
     /// Script.
@@ -47,7 +49,9 @@ pub(super) enum JobState {
     TimedOut,
     /// It was killed for want of memory.
     OutOfMemory,
-    /// Its node failed, or it was preempted for good.
+    /// Its node failed.
+    NodeFailed,
+    /// It was preempted for good, or lost in another way.
     Lost,
     /// It ended, well or not.
     Ended,

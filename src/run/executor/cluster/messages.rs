@@ -91,6 +91,9 @@ pub(super) struct AgentSpec {
     pub gpus: usize,
     /// Folder on the node in which attempts work; it may begin with a variable of the node's.
     pub scratch: Option<String>,
+    /// Bytes that copies of inputs there take at most; as much as the disk has, up to its last twentieth, if there is none.
+    #[serde(default)]
+    pub scratch_limit: Option<u64>,
 }
 
 impl AgentSpec {

@@ -63,6 +63,8 @@ pub struct SlurmConfig {
     pub idle: Duration,
     /// Folder on a node in which attempts work; it may begin with a variable of the node's.
     pub scratch: Option<String>,
+    /// Bytes that copies of inputs there take on a node at most.
+    pub scratch_limit: Option<u64>,
 }
 
 impl SlurmConfig {

@@ -138,6 +138,7 @@ mod tests {
             poll: Duration::from_secs(20),
             idle: Duration::from_secs(60),
             scratch: None,
+            scratch_limit: None,
         }
     }
 

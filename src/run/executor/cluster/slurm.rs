@@ -9,6 +9,9 @@ use super::batch::{BatchSystem, JobState, JobStatus, Refusal, Submission};
 use super::commands::run;
 use super::placing::JobOptions;
 
+/// Option that leaves nodes out.
+const EXCLUDE: &str = "--exclude=";
+
 /// Jobs of one name in Slurm's queue.
 pub(super) struct Slurm {
     /// Name of the jobs.
@@ -49,7 +52,13 @@ impl Slurm {
             false => option("gres", gpus.map(|gpus| format!("gpu:{gpus}"))),
         }
         option("array", submission.array.map(|count| format!("0-{}", count - 1)));
-        arguments.extend(extra.iter().cloned());
+        // Of two lists the last one counts.
+        let theirs = extra.iter().filter_map(|option| option.strip_prefix(EXCLUDE)).map(str::to_owned);
+        let nodes: Vec<String> = theirs.chain(submission.exclude.iter().cloned()).collect();
+        if !nodes.is_empty() {
+            arguments.push(format!("{EXCLUDE}{}", nodes.join(",")));
+        }
+        arguments.extend(extra.iter().filter(|option| !option.starts_with(EXCLUDE)).cloned());
         arguments
     }
 }
@@ -135,7 +144,8 @@ fn parse(line: &str) -> Option<(String, JobStatus)> {
         "CANCELLED" => JobState::Cancelled,
         "TIMEOUT" | "DEADLINE" => JobState::TimedOut,
         "OUT_OF_MEMORY" => JobState::OutOfMemory,
-        "NODE_FAIL" | "PREEMPTED" | "BOOT_FAIL" | "REVOKED" => JobState::Lost,
+        "NODE_FAIL" | "BOOT_FAIL" => JobState::NodeFailed,
+        "PREEMPTED" | "REVOKED" => JobState::Lost,
         _ => JobState::Ended,
     };
     Some((job.to_owned(), JobStatus { state, word, reason, nodes }))
@@ -154,7 +164,8 @@ mod tests {
         assert_eq!(status("12|PENDING|Resources|"), of("12", JobState::Waiting, Some("Resources"), ""));
         assert_eq!(status("12_3|RUNNING|None|n1"), of("12_3", JobState::Running, None, "n1"));
         assert_eq!(status("12|CANCELLED by 0||n1"), of("12", JobState::Cancelled, None, "n1"));
-        assert_eq!(status("12|NODE_FAIL|NodeDown|n1"), of("12", JobState::Lost, Some("NodeDown"), "n1"));
+        assert_eq!(status("12|NODE_FAIL|NodeDown|n1"), of("12", JobState::NodeFailed, Some("NodeDown"), "n1"));
+        assert_eq!(status("12|PREEMPTED|None|n1").unwrap().1, JobState::Lost);
         assert_eq!(status("12|OUT_OF_MEMORY|OutOfMemory|n1").unwrap().1, JobState::OutOfMemory);
         assert_eq!(status("12|FAILED|NonZeroExitCode|n1").unwrap().1, JobState::Ended);
         assert_eq!(status("slurm_load_jobs error"), None);
@@ -171,23 +182,28 @@ mod tests {
             extra: vec!["--constraint=a100".to_owned()],
             ..JobOptions::default()
         };
-        let submission = Submission {
+        let mut submission = Submission {
             token: "j1".to_owned(),
             array: Some(3),
             options,
+            exclude: Vec::new(),
             notice: Duration::from_secs(22),
             script: String::new(),
             output: "/out/j1_%a".into(),
         };
-        let slurm = |by_gpus| {
-            Slurm { name: "athanor-1".to_owned(), by_gpus, hidden: Vec::new() }.arguments(&submission).join(" ")
+        let slurm = |by_gpus, submission: &Submission| {
+            Slurm { name: "athanor-1".to_owned(), by_gpus, hidden: Vec::new() }.arguments(submission).join(" ")
         };
         assert_eq!(
-            slurm(false),
+            slurm(false, &submission),
             "--parsable --job-name=athanor-1 --requeue --open-mode=append --signal=B:TERM@22 --nodes=1 --ntasks=1 \
              --output=/out/j1_%a --partition=gpu --time=2 --cpus-per-task=4 --mem=1025M --gres=gpu:2 --array=0-2 \
              --constraint=a100"
         );
-        assert!(slurm(true).contains(" --gpus=2 "));
+        assert!(slurm(true, &submission).contains(" --gpus=2 "));
+        submission.exclude = vec!["n1".to_owned(), "n2".to_owned()];
+        assert!(slurm(true, &submission).ends_with(" --array=0-2 --exclude=n1,n2 --constraint=a100"));
+        submission.options.extra.push("--exclude=n7".to_owned());
+        assert!(slurm(true, &submission).ends_with(" --array=0-2 --exclude=n7,n1,n2 --constraint=a100"));
     }
 }

@@ -412,7 +412,8 @@ fn of_worker(line: &[u8], last_status: &mut Option<WorkerStatus>) -> EventLine {
 fn without_secrets(mut report: StageReport, secrets: &[String]) -> StageReport {
     if let StageReport::Metric { name: text, .. }
     | StageReport::Progress { unit: text, .. }
-    | StageReport::Message { text } = &mut report
+    | StageReport::Message { text }
+    | StageReport::Warning { text } = &mut report
     {
         *text = masked(text, secrets);
     }

@@ -77,7 +77,7 @@ impl ScriptEvents {
                 }
             }
             StageReport::Progress { unit, .. } => is_short(unit)?,
-            StageReport::Message { text } => {
+            StageReport::Message { text } | StageReport::Warning { text } => {
                 self.messages += 1;
                 if self.messages > MAX_MESSAGES {
                     return Ok(None);

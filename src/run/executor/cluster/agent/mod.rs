@@ -142,7 +142,8 @@ impl Agent {
         let Identity { name, queue, job, node } =
             identity.map_err(|error| format!("`{}` cannot be used: {error}.", shared.root.display()))?;
         let queue = shared.queue(spec.queue.as_deref().unwrap_or(&queue));
-        let scratch = spec.scratch.as_ref().map(|written| NodeScratch::open(written, &host, cache.root(), &name));
+        let open = |written: &String| NodeScratch::open(written, &host, cache.root(), &name, spec.scratch_limit);
+        let scratch = spec.scratch.as_ref().map(open);
         let scratch = scratch.transpose()?.map(Arc::new);
         let folder = shared.agent(&name);
         let capacity = capacity(&host, &spec);

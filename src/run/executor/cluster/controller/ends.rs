@@ -131,6 +131,7 @@ impl Controller {
 
     /// Ends all attempts of a job that is over, as its status says.
     pub(super) fn job_over(&mut self, name: &str, status: &JobStatus) {
+        self.exclude_failed_node(name, status);
         let Some(job) = self.jobs.get_mut(name) else { return };
         job.is_over = true;
         let (number, agent, is_own, queue) =
@@ -195,7 +196,7 @@ impl Controller {
     }
 
     /// Has attempts whose own job is over submitted again, if no agent began with them.
-    fn requeue_unstarted(&mut self, name: &str) {
+    pub(super) fn requeue_unstarted(&mut self, name: &str) {
         let Some(job) = self.jobs.get(name).filter(|job| job.is_own) else { return };
         let queue = job.queue.clone();
         for (id, file) in self.queued_in(&queue) {

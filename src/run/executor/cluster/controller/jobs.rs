@@ -32,6 +32,7 @@ impl ClusterJob {
             number: None,
             queue: spec.queue.clone().unwrap_or_else(|| name.to_owned()),
             is_own: spec.is_for_one(),
+            leaves_nodes_out: false,
             status: None,
             agent: None,
             missing: 0,
@@ -120,6 +121,7 @@ impl Controller {
             beat: self.beat(),
             gpus: options.gpus,
             scratch: config.slurm.scratch.clone(),
+            scratch_limit: config.slurm.scratch_limit,
         };
         let names = spec.names(&token);
         let shared = &self.folder.shared;
@@ -131,12 +133,14 @@ impl Controller {
         let root = quoted(&shared.root.display().to_string());
         let setup = config.slurm.setup.as_ref().map(|setup| format!("{setup}\n")).unwrap_or_default();
         let script = format!("#!/bin/bash\n{setup}exec {program} agent {root} {token}\n");
+        let exclude: Vec<String> = self.excluded.iter().cloned().collect();
         for name in &names {
-            self.jobs.insert(name.clone(), ClusterJob::new(&token, name, &spec));
+            let job = ClusterJob { leaves_nodes_out: !exclude.is_empty(), ..ClusterJob::new(&token, name, &spec) };
+            self.jobs.insert(name.clone(), job);
         }
         self.has_submitted = true;
         let (array, notice, options) = (spec.array, spec.notice, options.clone());
-        self.batch.submit(Submission { token, array, options, notice, script, output });
+        self.batch.submit(Submission { token, array, options, exclude, notice, script, output });
         names
     }
 
@@ -209,6 +213,9 @@ impl Controller {
         let names: Vec<String> =
             self.jobs.iter().filter(|(_, job)| job.token == token).map(|(name, _)| name.clone()).collect();
         for name in names {
+            if self.include_again(&name) {
+                continue;
+            }
             let Some(job) = self.jobs.get_mut(&name) else { continue };
             job.is_over = true;
             let queue = job.queue.clone();
@@ -250,7 +257,9 @@ impl Controller {
                     let why = format!("was preempted, or lost its node: its job {number} is back in the queue");
                     self.agent_gone(&agent, &why);
                 }
-                self.tell_queued(name, status.reason);
+                if !self.cancel_without_node(name, status.reason.as_deref()) {
+                    self.tell_queued(name, status.reason);
+                }
             }
             JobState::Running => job.over_since = None,
             _ => {

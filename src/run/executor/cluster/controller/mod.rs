@@ -6,9 +6,10 @@
 mod adoption;
 mod attempts;
 mod ends;
+mod excluded;
 mod jobs;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -96,6 +97,8 @@ struct ClusterJob {
     /// Queue that its agent takes from.
     queue: String,
     is_own: bool,
+    /// Whether it was submitted for all nodes but those that failed.
+    leaves_nodes_out: bool,
     status: Option<JobStatus>,
     /// Its latest agent.
     agent: Option<String>,
@@ -155,6 +158,8 @@ pub(super) struct Controller {
     next_key: u32,
     /// Jobs that failed before their agents began, one after the other.
     failed_starts: u32,
+    /// Nodes that failed, which further jobs leave out.
+    excluded: BTreeSet<String>,
     poll_after: Duration,
     polled: Instant,
     is_polling: bool,
@@ -191,6 +196,7 @@ impl Controller {
             next_token: 0,
             next_key: 0,
             failed_starts: 0,
+            excluded: BTreeSet::new(),
             poll_after,
             polled: Instant::now(),
             is_polling: false,

@@ -35,6 +35,11 @@ impl Contents {
         Ok(Contents(files))
     }
 
+    /// Bytes of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.values().map(|FileState(bytes, ..)| bytes).sum()
+    }
+
     /// Bytes of all files at `path`.
     pub(super) fn size(path: &Path) -> io::Result<u64> {
         let mut bytes = 0;

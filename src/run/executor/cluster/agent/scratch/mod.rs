@@ -39,11 +39,18 @@ pub(super) struct LocalAttempt {
 }
 
 impl NodeScratch {
-    /// Opens the folder that `written` stands for on this node, for the agent called `name` and the cache in `cache`.
+    /// Opens the folder that `written` stands for on this node, for the agent called `name` and the cache in `cache`. Copies of
+    /// inputs take `limit` bytes at most.
     ///
     /// # Errors
     /// A sentence that says why attempts cannot work there.
-    pub(super) fn open(written: &str, host: &AgentHost, cache: &Path, name: &str) -> Result<NodeScratch, String> {
+    pub(super) fn open(
+        written: &str,
+        host: &AgentHost,
+        cache: &Path,
+        name: &str,
+        limit: Option<u64>,
+    ) -> Result<NodeScratch, String> {
         let folder = expanded(written, host)?;
         let user = rustix::process::geteuid().as_raw();
         let own = folder.join(format!("athanor-{user}"));
@@ -63,7 +70,7 @@ impl NodeScratch {
             Ok(lock)
         });
         let lock = lock.map_err(|error| refused(&attempts, error))?;
-        let inputs = NodeInputs { folder: inputs, cache: cache.to_owned() };
+        let inputs = NodeInputs { folder: inputs, cache: cache.to_owned(), limit };
         Ok(NodeScratch { inputs, attempts, lock_path, _lock: lock })
     }
 

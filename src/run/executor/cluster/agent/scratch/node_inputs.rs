@@ -1,5 +1,5 @@
 //! Copies of stored inputs on a node, which its agents share. Each has a lock: shared while attempts read it, exclusive while it
-//! is made or removed. Those that were used longest ago go when the disk is full.
+//! is made or removed. Those that were used longest ago go when the disk is full, or when all together exceed their limit.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,6 +19,8 @@ pub(super) struct NodeInputs {
     pub folder: PathBuf,
     /// Root of the cache that they are copied from.
     pub cache: PathBuf,
+    /// Bytes that all copies take at most.
+    pub limit: Option<u64>,
 }
 
 /// Copy of a stored input, which stays as long as this value.
@@ -74,23 +76,35 @@ impl NodeInputs {
 
     /// Removes copies that nobody reads until `bytes` more fit; false if they do not.
     fn make_room(&self, bytes: u64) -> io::Result<bool> {
-        let fits = || -> io::Result<bool> {
+        let has_disk = || -> io::Result<bool> {
             let disk = rustix::fs::statvfs(&self.folder)?;
             let kept = disk.f_blocks / FREE_PART;
             Ok(disk.f_bavail.saturating_sub(kept).saturating_mul(disk.f_frsize) >= bytes)
         };
+        // Nothing else is worth removing for what is too large by itself.
+        let room = self.limit.map_or(Some(u64::MAX), |limit| limit.checked_sub(bytes));
+        let Some(room) = room else { return Ok(false) };
+        let mut used = if self.limit.is_some() { self.used() } else { 0 };
         let mut oldest: Option<Vec<(SystemTime, String)>> = None;
-        while !fits()? {
+        while used > room || !has_disk()? {
             let list = oldest.get_or_insert_with(|| self.by_use());
             let Some((_, name)) = list.pop() else { return Ok(false) };
             let place = Place { copy: self.folder.join(name) };
             // One that is read, or cannot be removed, stays.
             let is_free = |lock: &File| lock.try_lock().is_ok();
             if let Some(_lock) = File::create(place.beside("lock")).ok().filter(is_free) {
-                let _ = place.remove();
+                let size = place.bytes();
+                if place.remove().is_ok() {
+                    used = used.saturating_sub(size);
+                }
             }
         }
         Ok(true)
+    }
+
+    /// Bytes of all copies.
+    fn used(&self) -> u64 {
+        self.by_use().into_iter().map(|(_, name)| Place { copy: self.folder.join(name) }.bytes()).sum()
     }
 
     /// Names of the copies, the one that was used longest ago last.
@@ -141,6 +155,11 @@ impl Place {
         let noted = Contents::read(&self.beside("list"))?;
         let now = Contents::of(&self.copy).ok()?;
         noted.is_within(&now, &self.copy).then_some(noted)
+    }
+
+    /// Bytes of the copy, as they were noted.
+    fn bytes(&self) -> u64 {
+        Contents::read(&self.beside("list")).map_or(0, |contents| contents.bytes())
     }
 
     fn remove(&self) -> io::Result<()> {
