@@ -232,21 +232,27 @@ fn edit_anyhow(project: &mut Project, rng: &mut Rng, size: Size, may_revise: boo
             }
             "a file that is no content"
         }
-        22 if matches!(project.stages[at].work, Work::Command { .. }) => {
+        22..25 if matches!(project.stages[at].work, Work::Command { .. }) => change_surroundings(project, rng, at),
+        19 | 20 => points::change(project, rng, at),
+        _ => "nothing",
+    }
+}
+
+fn change_surroundings(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {
+    match rng.u32(0..3) {
+        0 => {
             project.stages[at].reads = reads(rng);
             "what a stage reads in place"
         }
-        23 if matches!(project.stages[at].work, Work::Command { .. }) => {
+        1 => {
             let axes = project.stages[at].axes.clone();
             project.stages[at].sets = sets(project, rng, &axes);
             "the variable that a stage sets"
         }
-        24 if matches!(project.stages[at].work, Work::Command { .. }) => {
+        _ => {
             project.stages[at].asks = rng.bool();
             "what a stage may see and write"
         }
-        19 | 20 => points::change(project, rng, at),
-        _ => "nothing",
     }
 }
 

@@ -55,6 +55,10 @@ impl Kind for Revised {
         self.kind.resumes()
     }
 
+    fn warns(&self) -> bool {
+        self.kind.warns()
+    }
+
     fn not_in_fingerprint(&self) -> &'static [&'static str] {
         self.kind.not_in_fingerprint()
     }
