@@ -38,7 +38,8 @@ impl Team {
         let (cache, program) = (folder.path().join("cache"), folder.path().join("athanor"));
         std::fs::create_dir(&cache).unwrap();
         chown(&cache, None, Some(TEAM)).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_athanor"), &program).unwrap();
+        // By another process: one that this one starts meanwhile would have the copy open, and nobody could start it.
+        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_athanor")).arg(&program).status().unwrap().success());
         set_mode(folder.path(), 0o755);
         set_mode(&program, 0o755);
         set_mode(&cache, 0o2775);
