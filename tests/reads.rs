@@ -345,7 +345,7 @@ stages:
     sandbox: off
     inputs: { s: slow }
     reads: { params.yaml: [a] }
-    run: P=$ATHANOR_PROJECT; grep a: $P/params.yaml > ${{ outputs.o }}; touch $P/s; until [ -e $P/end ]; do sleep 0.01; done
+    run: P=$ATHANOR_PROJECT; grep ^a $P/params.yaml > ${{ outputs.o }}; touch $P/s; until [ -e $P/end ]; do sleep 0.01; done
     outputs: { o: o.txt }
 results: { o: s }
 ";

@@ -12,8 +12,8 @@ const MAX_DEPTH: u32 = 8;
 /// Bytes of the largest element.
 const MAX_ELEMENT: u64 = 1 << 10;
 
-/// The problem of a file that npyz must not read, as a clause; its position is the beginning again. What is
-/// no `.npy` file at all is left to npyz.
+/// The problem of a file that npyz must not read, as a clause; its position is the beginning again. A file
+/// of another format is left to npyz.
 pub(super) fn problem(file: &mut (impl Read + Seek)) -> io::Result<Option<String>> {
     let mut start = Vec::new();
     file.by_ref().take(12).read_to_end(&mut start)?;
