@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,13 +48,20 @@ fn of_unknown(unknown: &[UnknownPipeline]) -> String {
     for UnknownPipeline { name, usage: UnknownUsage { path, why } } in unknown {
         let key = path.ancestors().filter_map(Path::file_name).find_map(|name| name.to_str().filter(|n| is_key(n)));
         let key = key.unwrap_or_default();
+        let refusal = fs::metadata(path).and_then(|_| fs::File::open(path)).err();
+        let remedy = match refusal.filter(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+            // It may be sound, and somebody else's.
+            Some(error) => {
+                let advice = athanor_cache::explain(path, &error);
+                advice.split_once(". ").map_or(advice.clone(), |(_, advice)| advice.to_owned())
+            }
+            None => format!(
+                "Run it once to its end, which writes the list again; or go on without what it uses: \
+                 athanor cache gc --forget {key}"
+            ),
+        };
         // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "\n  {name}: `{}` {why}\n    Run it once to its end, which writes the list again; or go on without what it uses: \
-             athanor cache gc --forget {key}",
-            path.display()
-        );
+        let _ = write!(text, "\n  {name}: `{}` {why}\n    {}", path.display(), remedy.trim());
     }
     text
 }

@@ -79,6 +79,15 @@ fn of_another_user(path: &Path) -> Option<String> {
         return None;
     }
     let owner = name_of("/etc/passwd", owner);
+    let is_in_mine =
+        || root.parent().and_then(|folder| fs::metadata(folder).ok()).is_some_and(|folder| folder.uid() == me.as_raw());
+    if owner == "root" && is_in_mine() {
+        let root = shell_word(&root.display().to_string());
+        return Some(format!(
+            " It belongs to `root`, who has worked in your project. `sudo chown -R {}: {root}` gives it to you.",
+            name_of("/etc/passwd", me.as_raw())
+        ));
+    }
     if cache.permissions().mode() & 0o020 == 0 && owner == name_of("/etc/passwd", cache.uid()) {
         return Some(format!(
             " It belongs to `{owner}`, who may share the cache with a team: {} Or use another cache with `--cache DIR`.",
