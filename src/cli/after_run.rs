@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::Exit;
 use crate::cli::arguments::RunCommand;
-use crate::cli::report::write;
+use crate::cli::written_file::{Form, write};
 use crate::events::Outcome;
 use crate::report::junit::junit;
 use crate::report::{outcome_name, results_now, tensorboard};
@@ -30,7 +30,7 @@ pub(super) fn finish(
 ) -> Result<(), Exit> {
     if let Some(path) = &command.junit {
         let events = session.history().events(&report.run).map_err(Exit::failed)?;
-        write(path, &junit(session.plan, session.wanted(), &events))?;
+        write(path, Form::Junit, &junit(session.plan, session.wanted(), &events))?;
     }
     if let Some(folder) = &command.tensorboard {
         let results = results_now(session).map_err(Exit::failed)?;

@@ -30,6 +30,7 @@ mod shell;
 mod top;
 mod view_output;
 mod watch;
+mod written_file;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,6 +1,5 @@
 //! `athanor report`, `runs`, `metrics`, `compare` and `export`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use console::Term;
@@ -10,7 +9,8 @@ use serde_json::json;
 use crate::cli::arguments::{CompareCommand, ExportCommand, MetricsCommand, ReportCommand, ViewCommand};
 use crate::cli::inspect::print_json;
 use crate::cli::project::InspectedProject;
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project, system_message};
+use crate::cli::written_file::{Form, write};
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
 use crate::escape::escape;
 use crate::language::suggest;
 use crate::report::{
@@ -21,9 +21,6 @@ use crate::run::Session;
 use crate::run::state::history::{History, RunId};
 use crate::settings::Settings;
 use crate::view::text::count;
-
-/// Places of a file beside which a report is written first and then renamed to.
-const HALF_WRITTEN: &str = "athanor-report-";
 
 pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
@@ -44,13 +41,13 @@ pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8,
     if command.md {
         let text = markdown::markdown(&data);
         return match &command.output {
-            Some(path) => write(path, &text).map(|()| UP_TO_DATE),
+            Some(path) => write(path, Form::Markdown, &text).map(|()| UP_TO_DATE),
             None => print(&text),
         };
     }
     let folder = command.folder.as_deref().unwrap_or(Path::new(""));
     let path = command.output.clone().unwrap_or_else(|| folder.join(default_path(&plan.name)));
-    write(&path, &page::html(&data).map_err(Exit::failed)?)?;
+    write(&path, Form::Page, &page::html(&data).map_err(Exit::failed)?)?;
     print(&format!("{}\n", escape(&path.display().to_string())))
 }
 
@@ -58,31 +55,6 @@ pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8,
 fn default_path(pipeline: &str) -> PathBuf {
     // A name is any text, and a path is to be a file of this folder.
     PathBuf::from(format!("{}-report.html", pipeline.replace(['/', '\0'], "_")))
-}
-
-/// Writes a file whole or not at all.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), Exit> {
-    let shown = path.display().to_string();
-    let refused =
-        |error: std::io::Error| Exit::failed(format!("`{shown}` cannot be written: {}.", system_message(&error)));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.exists() {
-        let folder = folder.display();
-        return Err(Exit::failed(format!(
-            "`{shown}` cannot be written: there is no folder `{folder}`. Make it, or name another."
-        )));
-    }
-    // A pipe or a device is written to as it is.
-    if path.exists() && !path.is_file() {
-        return std::fs::write(path, text).map_err(refused);
-    }
-    let mut file = tempfile::Builder::new()
-        .prefix(HALF_WRITTEN)
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(refused)?;
-    file.write_all(text.as_bytes()).map_err(refused)?;
-    file.persist(path).map(drop).map_err(|error| refused(error.error))
 }
 
 pub(super) fn chosen(history: &History, run: &str) -> Result<RunId, Exit> {
@@ -177,7 +149,7 @@ pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u
             now: Timestamp::now(),
         };
         let data = gather(&request).map_err(Exit::failed)?;
-        write(path, &page::html(&data).map_err(Exit::failed)?)?;
+        write(path, Form::Page, &page::html(&data).map_err(Exit::failed)?)?;
         return print(&format!("{}\n", escape(&path.display().to_string())));
     }
     let comparison = comparison::compare_runs(&session, &project.cache, &one, &other).map_err(Exit::failed)?;

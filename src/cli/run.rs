@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use crate::cli::arguments::RunCommand;
 use crate::cli::view_output::{LostOutput, ViewOutput};
+use crate::cli::written_file::{self, Form};
 use crate::cli::{
     Exit, FAILED, INTERRUPTED, UP_TO_DATE, after_run, cluster, inspect, load, lost_output, machine_use, print, project,
     watch,
@@ -52,6 +53,9 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         return dry_run(&session, &force.into_iter().collect(), local, command.json);
     }
     check_results_folder(&settings.results.value, &plan.name)?;
+    if let Some(path) = &command.junit {
+        written_file::check(path, Form::Junit, "")?;
+    }
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;

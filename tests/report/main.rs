@@ -7,6 +7,7 @@ mod resumed;
 #[path = "../support/mod.rs"]
 mod support;
 mod unnamed;
+mod written_over;
 
 use athanor::run::attempts::annex::Annex;
 use athanor::run::attempts::facts::Facts;
