@@ -5,6 +5,7 @@
 //! later: such processes share a folder for as long as the run lives, and leave only what they compiled.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::gpu_api::GpuApi;
 use super::requirements::{Facts, Gpu};
@@ -61,6 +62,14 @@ fn distinct<G>(gpus: &[G], equal: impl Fn(&G, &G) -> bool) -> &[G] {
 )]
 fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+}
+
+/// Folder of what this process keeps.
+static KEPT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Folder of what is kept about the GPUs that are visible, if this process keeps anything.
+pub(crate) fn kernels_folder() -> Option<&'static Path> {
+    KEPT.get().map(PathBuf::as_path)
 }
 
 /// Kernels of this process.
@@ -169,6 +178,7 @@ mod store {
     pub(super) fn begin(cache: &KernelCache) -> Option<KernelSession> {
         let Found { api, are_software, folder_below } = find_cuda().or_else(find_vulkan)?;
         let kept = folder_below(&cache.kept)?;
+        super::KEPT.get_or_init(|| kept.clone());
         let while_shared = cache.while_shared.as_ref().and_then(|root| folder_below(root));
         let folder = while_shared.as_ref().unwrap_or(&kept).clone();
         let mut config = CubeClRuntimeConfig::default();

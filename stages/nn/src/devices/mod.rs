@@ -19,6 +19,7 @@ use burn::prelude::*;
 
 pub use gpu_api::{GPU_API_VARIABLE, GpuApi};
 pub use instructions::{INSTRUCTION_SET_VARIABLE, UnknownInstructionSet, check_instruction_set, instruction_set};
+pub(crate) use kernel_cache::kernels_folder;
 pub use kernel_cache::{KernelCache, KernelSession};
 pub use out_of_memory::OutOfMemory;
 pub use tuning::{Stopped, Tuning, TuningFolder};
