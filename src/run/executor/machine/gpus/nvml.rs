@@ -1,5 +1,6 @@
 //! GPUs as NVML, the library under `nvidia-smi`, lists them, and how busy they are.
 
+use athanor_stages::nn::devices::GpuApi;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
@@ -91,6 +92,7 @@ fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Place<'_>) -> T) -> Result<Ve
 
 fn describe(device: &Device<'_>, place: &Place<'_>) -> GpuInfo {
     GpuInfo {
+        api: GpuApi::Cuda,
         index: place.index,
         uuid: device.uuid().unwrap_or_default(),
         slice: place.slice,
