@@ -45,8 +45,11 @@ results:
 
 const IMAGES: usize = 24;
 
+/// With ATHANOR_TEST_DEVICE=gpu all that learns does so on a GPU, whose kernels are then in the folder that XDG_CACHE_HOME names.
 fn project() -> Project {
-    let project = Project::new(PIPELINE);
+    let on_gpu = std::env::var("ATHANOR_TEST_DEVICE").is_ok_and(|device| device == "gpu");
+    let resources = if on_gpu { "    resources: { gpus: 1 }\n    params: {" } else { "    params: {" };
+    let project = Project::new(&PIPELINE.replace("    params: {", resources));
     std::fs::create_dir(project.path("data")).unwrap();
     for image in 0..IMAGES {
         for (channel, level) in [("red", 100 * (image % 2)), ("green", image)] {
