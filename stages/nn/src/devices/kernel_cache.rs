@@ -140,13 +140,15 @@ mod store {
     #[cfg(feature = "vulkan")]
     use crate::devices::vulkan;
 
+    /// Folder of the kernels of some GPUs below another.
+    type FolderBelow = Box<dyn Fn(&Path) -> Option<PathBuf>>;
+
     /// The GPUs that this process computes on.
     struct Found {
         api: GpuApi,
         /// Whether the CPU computes in their place, for which it is not worth while to time kernels with care.
         are_software: bool,
-        /// Their folder below another.
-        folder_below: Box<dyn Fn(&Path) -> Option<PathBuf>>,
+        folder_below: FolderBelow,
     }
 
     #[cfg(feature = "cuda")]
@@ -279,11 +281,12 @@ mod tests {
             is_software: false,
         };
         let folder = |gpus: &[VulkanGpu]| folder_of_vulkan(gpus, Path::new("kernels")).display().to_string();
-        let one = gpu(0, "Arc A770 (DG2)", "Mesa 24.1.1");
-        assert_eq!(folder(&[one.clone()]), "kernels/vulkan/Arc-A770--DG2--driver-Mesa-24.1.1");
-        assert_eq!(folder(&[one.clone(), gpu(1, &one.name, &one.driver)]), folder(&[one.clone()]));
-        for other in [gpu(0, &one.name, "Mesa 24.2.0"), gpu(0, "Arc A380 (DG2)", &one.driver)] {
-            assert_ne!(folder(&[other]), folder(&[one.clone()]));
+        let one = [gpu(0, "Arc A770 (DG2)", "Mesa 24.1.1")];
+        let [VulkanGpu { name, driver, .. }] = &one;
+        assert_eq!(folder(&one), "kernels/vulkan/Arc-A770--DG2--driver-Mesa-24.1.1");
+        assert_eq!(folder(&[one[0].clone(), gpu(1, name, driver)]), folder(&one));
+        for other in [gpu(0, name, "Mesa 24.2.0"), gpu(0, "Arc A380 (DG2)", driver)] {
+            assert_ne!(folder(&[other]), folder(&one));
         }
     }
 
