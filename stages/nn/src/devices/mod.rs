@@ -16,6 +16,7 @@ mod workers;
 
 use athanor_kernels::InstructionSet;
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 
 pub use gpu_api::{GPU_API_VARIABLE, GpuApi};
 pub use instructions::{INSTRUCTION_SET_VARIABLE, UnknownInstructionSet, check_instruction_set, instruction_set};
@@ -103,6 +104,12 @@ impl Devices {
     pub fn map(self, change: impl FnMut(Device) -> Device) -> Devices {
         Devices { all: self.all.into_iter().map(change).collect(), ..self }
     }
+}
+
+/// Whether a device computes in float64 as it should. Through Vulkan none is taken to: products of matrices and logarithms of
+/// float64 were wrong where it says that it has the type.
+pub fn computes_in_float64(device: &Device) -> bool {
+    device.supports_dtype(FloatDType::F64) && vulkan::gpu_of(&device.clone().without_autodiff()).is_none()
 }
 
 impl std::fmt::Display for Devices {
