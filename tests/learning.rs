@@ -45,14 +45,8 @@ results:
 
 const IMAGES: usize = 24;
 
-/// Whether all that learns does so on a GPU.
-fn on_gpu() -> bool {
-    std::env::var("ATHANOR_TEST_DEVICE").is_ok_and(|device| device == "gpu")
-}
-
 fn project() -> Project {
-    let resources = if on_gpu() { "    resources: { gpus: 1 }\n    params: {" } else { "    params: {" };
-    let project = Project::new(&PIPELINE.replace("    params: {", resources));
+    let project = Project::new(PIPELINE);
     std::fs::create_dir(project.path("data")).unwrap();
     for image in 0..IMAGES {
         for (channel, level) in [("red", 100 * (image % 2)), ("green", image)] {
@@ -100,13 +94,8 @@ fn went_on(project: &Project, stage: &str) -> bool {
 
 #[test]
 fn killed_stages_go_on_and_end_with_the_same_bytes() {
-    let stages = [("model", 3), ("metric", 3), ("predicted", 2), ("features", 2), ("noisy", 2)];
-    if on_gpu() {
-        // A training that is killed while kernels are still timed may go on with others.
-        ok(&project(), &stages.map(|(stage, _)| stage));
-    }
     let project = project();
-    for (stage, times) in stages {
+    for (stage, times) in [("model", 3), ("metric", 3), ("predicted", 2), ("features", 2), ("noisy", 2)] {
         killed(&project, stage, times);
         ok(&project, &[stage]);
         assert!(went_on(&project, stage), "{stage} began anew");
