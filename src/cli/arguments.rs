@@ -137,6 +137,9 @@ pub(super) enum Command {
     /// Look for CUDA, and print JSON (used by `run` and `devices`).
     #[command(hide = true)]
     FindCuda,
+    /// Look for GPUs through Vulkan, and print JSON (used by `run` and `devices`).
+    #[command(hide = true)]
+    FindVulkan,
     /// Take attempts from a shared folder, on a node of a cluster (used by runs).
     #[command(hide = true)]
     Agent {
@@ -166,8 +169,8 @@ pub(super) struct MachineUse {
     /// Main memory to use, e.g. 16GiB [default: all].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<ByteSize>,
-    /// GPUs to use, by index on the PCI bus, UUID or MIG name, each optionally with its memory: 0,1 or 0:24GiB; `none` for none
-    /// [default: all that CUDA_VISIBLE_DEVICES shows].
+    /// GPUs to use, by index on the PCI bus, UUID or MIG name, or as vulkan0, each optionally with its memory: 0,1 or 0:24GiB; `none`
+    /// for none [default: all that CUDA_VISIBLE_DEVICES shows, or ATHANOR_VULKAN_DEVICES].
     #[arg(long, value_name = "LIST", value_parser = parse_gpus)]
     pub gpus: Option<Gpus>,
 }
@@ -184,8 +187,9 @@ fn parse_gpus(text: &str) -> Result<Gpus, String> {
     for item in text.split(',') {
         let (name, memory) = item.split_once(':').map_or((item, None), |(name, memory)| (name, Some(memory)));
         let id = GpuId::parse(name.trim());
-        let id =
-            id.ok_or_else(|| format!("`{item}` is no GPU: write `0`, `0,1`, `0:24GiB`, `GPU-…`, `MIG-…` or `none`"))?;
+        let id = id.ok_or_else(|| {
+            format!("`{item}` is no GPU: write `0`, `0,1`, `0:24GiB`, `GPU-…`, `MIG-…`, `vulkan0` or `none`")
+        })?;
         let memory = memory.map(str::parse::<ByteSize>).transpose().map_err(|error| error.to_string())?;
         if choices.iter().any(|choice| choice.id == id) {
             return Err(format!("GPU {id} is named twice"));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::Exit;
 use crate::cli::arguments::MachineUse;
-use crate::run::executor::machine::gpus::{self, GpuDevice, GpuList};
+use crate::run::executor::machine::gpus::{self, GpuChoice, GpuDevice, MachineGpus};
 use crate::run::executor::machine::{self, Available, Source};
 use crate::run::executor::resources::Capacity;
 use crate::settings::OnNoGpu;
@@ -16,9 +16,9 @@ use crate::view::devices::busy;
 pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool, on_no_gpu: OnNoGpu) -> Result<Capacity, Exit> {
     let mut gpus = Vec::new();
     if needs_gpus {
-        let list = gpus::list();
-        gpus = chosen(use_, list.as_ref().ok())?;
-        for warning in list.iter().flat_map(|list| busy(&gpus, list)) {
+        let found = look(use_)?;
+        gpus = chosen(use_, &found)?;
+        for warning in found.list.iter().flat_map(|list| busy(&gpus, list)) {
             // A terminal that is gone needs no warning.
             let _ = writeln!(std::io::stderr(), "{warning}");
         }
@@ -27,11 +27,20 @@ pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool, on_no_gpu: OnNoGpu) 
     Ok(Capacity { cpus: cpus(use_).amount, memory: memory(use_).amount, gpus, cpu_fallback })
 }
 
-/// The GPUs that a run may use, of those that the driver lists.
-pub(super) fn chosen(use_: &MachineUse, list: Option<&GpuList>) -> Result<Vec<GpuDevice>, Exit> {
-    let choices = use_.gpus.as_ref().map(|gpus| gpus.0.as_slice());
-    gpus::choose(list, variable(gpus::VISIBLE_DEVICES).as_deref(), choices)
+/// The GPUs of the machine.
+pub(super) fn look(use_: &MachineUse) -> Result<MachineGpus, Exit> {
+    let program = std::env::current_exe().map_err(Exit::failed)?;
+    Ok(gpus::look(&program, choices(use_)))
+}
+
+/// The GPUs that a run may use, of those that were found.
+pub(super) fn chosen(use_: &MachineUse, found: &MachineGpus) -> Result<Vec<GpuDevice>, Exit> {
+    gpus::choose(found.list.as_ref().ok(), found.shown.as_deref(), choices(use_))
         .map_err(|error| Exit::wrong(format!("error: {error}")))
+}
+
+fn choices(use_: &MachineUse) -> Option<&[GpuChoice]> {
+    use_.gpus.as_ref().map(|gpus| gpus.0.as_slice())
 }
 
 /// The CPUs that a run may use.

@@ -36,7 +36,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use athanor_stages::nn::devices::{INSTRUCTION_SET_VARIABLE, check_instruction_set};
+use athanor_stages::nn::devices::{GPU_API_VARIABLE, INSTRUCTION_SET_VARIABLE, check_instruction_set, gpu_api};
 use athanor_stages::secrets::mask;
 use clap::{CommandFactory, Parser};
 
@@ -116,6 +116,9 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
     if let Ok(limit) = std::env::var(INSTRUCTION_SET_VARIABLE) {
         check_instruction_set(&limit).map_err(|error| Exit::wrong(format!("error: {error}")))?;
     }
+    if let Ok(name) = std::env::var(GPU_API_VARIABLE) {
+        gpu_api::parse(&name).map_err(|error| Exit::wrong(format!("error: {error}")))?;
+    }
     if needs_threads(&arguments.command) {
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
         let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);
@@ -156,8 +159,8 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             print_as_it_is(&String::from_utf8_lossy(&script))
         }
         Command::Worker => Ok(crate::run::executor::worker::main()),
-        Command::FindCuda => Ok(crate::run::executor::machine::gpus::find_cuda::main()),
-
+        Command::FindCuda => Ok(crate::run::executor::machine::gpus::probe::cuda_main()),
+        Command::FindVulkan => Ok(crate::run::executor::machine::gpus::probe::vulkan_main()),
         Command::Agent { folder, token } => cluster::agent(&folder, &token),
         Command::Reaper { mark, folder, group } => Ok(crate::run::reaper_main(&mark, &folder, group.as_deref())),
     }
@@ -197,8 +200,8 @@ fn needs_threads(command: &Command) -> bool {
         | Command::Help { .. }
         | Command::Init { .. } => false,
         // These make their own, or need none.
-        Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::FindCuda => false,
-        Command::Reaper { .. } => false,
+        Command::Bench(_) | Command::Completions { .. } | Command::Worker => false,
+        Command::FindCuda | Command::FindVulkan | Command::Reaper { .. } => false,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Resources that a run would use, as text.
 
-use athanor_stages::nn::devices::cuda::{Cuda, NoCuda};
+use athanor_stages::nn::devices::cuda::Cuda;
 
 use crate::escape::escape;
 use crate::run::executor::machine::Source;
+use crate::run::executor::machine::gpus::probe::GpuSupport;
 use crate::run::executor::machine::gpus::{self, GpuDevice, GpuInfo, GpuList};
 use crate::run::executor::resources::Capacity;
 use crate::view::text::{bytes, count, table};
@@ -21,8 +22,8 @@ pub(crate) struct Found<'f> {
 }
 
 /// CPUs, memory and GPUs that a run may give to stages, and whether this program can train on such GPUs itself.
-/// `cuda` is what the program finds when it looks by itself.
-pub(crate) fn describe(capacity: &Capacity, found: &Found<'_>, cuda: &Result<Cuda, NoCuda>) -> String {
+/// `support` is what the program finds when it looks by itself.
+pub(crate) fn describe(capacity: &Capacity, found: &Found<'_>, support: &GpuSupport) -> String {
     let mut text = format!("CPUs      {}{}\n", capacity.cpus, origin(found.cpus));
     text += &format!("memory    {}{}\n", bytes(capacity.memory), origin(found.memory));
     let list = found.gpus.as_ref().ok();
@@ -32,14 +33,15 @@ pub(crate) fn describe(capacity: &Capacity, found: &Found<'_>, cuda: &Result<Cud
         (Ok(list), true) => text += &format!("GPUs      none{}\n", hidden(list, found.visible)),
         (_, false) => {}
     }
-    text += &match cuda {
-        Ok(Cuda { driver, compiler, .. }) if !rows.is_empty() => {
+    text += &match (support, support.refusal()) {
+        (_, Some(reason)) => format!("training  on the CPU: {reason}\n"),
+        (GpuSupport::Cuda(Ok(Cuda { driver, compiler, .. })), _) if !rows.is_empty() => {
             format!(
                 "training  on a stage's GPUs (CUDA: driver {driver}, compiler {compiler}); without any, on the CPU\n"
             )
         }
-        Ok(_) => "training  on the CPU, as no GPU is given to the run\n".to_owned(),
-        Err(reason) => format!("training  on the CPU: {reason}\n"),
+        (GpuSupport::Vulkan(_), _) => "training  on a stage's GPUs (Vulkan); without any, on the CPU\n".to_owned(),
+        _ => "training  on the CPU, as no GPU is given to the run\n".to_owned(),
     };
     if !rows.is_empty() {
         text += &format!("\n{}", table(&["GPU", "MEMORY", "NAME", "UUID", "COMPUTE CAPABILITY"], &rows));
@@ -106,13 +108,16 @@ fn origin(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
-    use athanor_stages::nn::devices::cuda::Version;
+    use athanor_stages::nn::devices::GpuApi;
+    use athanor_stages::nn::devices::cuda::{NoCuda, Version};
+    use athanor_stages::nn::devices::vulkan::{NoVulkan, Vulkan};
 
     use super::*;
     use crate::gpu::GpuId;
 
     fn list() -> GpuList {
         let gpu = GpuInfo {
+            api: GpuApi::Cuda,
             index: 0,
             uuid: "GPU-5cb1".to_owned(),
             slice: None,
@@ -131,7 +136,8 @@ mod tests {
     fn described(gpus: Vec<GpuDevice>, visible: Option<&str>, cuda: Result<Cuda, NoCuda>) -> String {
         let capacity = Capacity { cpus: 16, memory: 128 << 30, gpus, cpu_fallback: false };
         let gpus = Ok(list());
-        describe(&capacity, &Found { cpus: &Source::Machine, memory: &Source::Machine, gpus: &gpus, visible }, &cuda)
+        let found = Found { cpus: &Source::Machine, memory: &Source::Machine, gpus: &gpus, visible };
+        describe(&capacity, &found, &GpuSupport::Cuda(cuda))
     }
 
     #[test]
@@ -151,12 +157,39 @@ mod tests {
         let capacity = Capacity { cpus: 4, memory: 512 << 20, gpus: Vec::new(), cpu_fallback: false };
         let (cpus, memory) = (Source::Slurm("SLURM_CPUS_PER_TASK"), Source::ControlGroup("/sys/fs/cgroup/job".into()));
         let found = Found { cpus: &cpus, memory: &memory, gpus: &Ok(GpuList::default()), visible: None };
-        insta::assert_snapshot!(describe(&capacity, &found, &Err(NoCuda::NotBuilt)), @r"
+        insta::assert_snapshot!(describe(&capacity, &found, &GpuSupport::Cuda(Err(NoCuda::NotBuilt))), @r"
         CPUs      4 (given by Slurm, SLURM_CPUS_PER_TASK)
         memory    512.0 MiB (limit of the control group `/sys/fs/cgroup/job`)
         GPUs      none
         training  on the CPU: this program was built without CUDA; build it with `cargo install --path . --features cuda`
         ");
+    }
+
+    #[test]
+    fn gpus_of_vulkan_are_shown_with_their_drivers() {
+        let gpu = GpuInfo {
+            api: GpuApi::Vulkan,
+            name: "Arc A770, Mesa 24.1.1".to_owned(),
+            uuid: String::new(),
+            compute_capability: None,
+            ..list().gpus.remove(0)
+        };
+        let device = GpuDevice { id: gpu.id(), memory: Some(16 << 30), is_busy: false };
+        let capacity = Capacity { cpus: 16, memory: 128 << 30, gpus: vec![device], cpu_fallback: false };
+        let gpus = Ok(GpuList { gpus: vec![gpu], driver: None });
+        let found = Found { cpus: &Source::Machine, memory: &Source::Machine, gpus: &gpus, visible: None };
+        let support = GpuSupport::Vulkan(Ok(Vulkan { gpus: Vec::new() }));
+        insta::assert_snapshot!(describe(&capacity, &found, &support), @r"
+        CPUs      16
+        memory    128.0 GiB
+        training  on a stage's GPUs (Vulkan); without any, on the CPU
+
+        GPU      MEMORY    NAME                   UUID  COMPUTE CAPABILITY
+        vulkan0  16.0 GiB  Arc A770, Mesa 24.1.1
+        ");
+        let lacks = NoVulkan::Lacks { gpu: "Arc A770".to_owned(), driver: "Mesa 18.0".to_owned() };
+        let text = describe(&capacity, &found, &GpuSupport::Vulkan(Err(lacks)));
+        assert!(text.contains("training  on the CPU: the driver of the GPU Arc A770 (Mesa 18.0) lacks"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::figure::{Figure, MAX_FIGURE_BYTES};
 use crate::error::StageError;
 use crate::learn::precision::Precision;
-use athanor_nn::devices::{Devices, Tuning, TuningFolder, cuda};
+use athanor_nn::devices::{Devices, GpuApi, Tuning, TuningFolder, cuda, vulkan};
 
 /// The variable that tells CUDA which GPUs a process may see.
 const VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
@@ -188,16 +188,23 @@ impl<'a> StageContext<'a> {
 
     fn visible_devices(&self) -> Result<Devices, StageError> {
         let devices = Devices::visible();
-        let given = self.environment.get(VISIBLE_DEVICES).map_or("", String::as_str);
-        let given = given.split(',').filter(|name| !name.is_empty()).count();
+        let of = |variable: &str| self.environment.get(variable).map_or("", String::as_str).split(',');
+        let count = |variable: &str| of(variable).filter(|name| !name.is_empty()).count();
+        let of_vulkan = if vulkan::IS_BUILT { count(vulkan::VISIBLE_VARIABLE) } else { 0 };
+        let (given, api) = match of_vulkan {
+            0 => (count(VISIBLE_DEVICES), GpuApi::Cuda),
+            given => (given, GpuApi::Vulkan),
+        };
         let usable = if devices.are_gpus() { devices.len() } else { 0 };
         if usable >= given {
             return Ok(devices);
         }
-        let reason = match cuda::find() {
-            Err(reason) => reason.to_string(),
-            Ok(_) => format!("it was given {given} GPUs, of which CUDA shows {usable} to one process"),
+        let refusal = match api {
+            GpuApi::Cuda => cuda::find().err().map(|reason| reason.to_string()),
+            GpuApi::Vulkan => vulkan::try_out().err().map(|reason| reason.to_string()),
         };
+        let shows = || format!("it was given {given} GPUs, of which {} shows {usable} to one process", api.name());
+        let reason = refusal.unwrap_or_else(shows);
         if self.cpu_fallback && usable == 0 {
             self.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
             return Ok(devices);

@@ -264,6 +264,28 @@ fn a_gpu_that_the_program_cannot_use_is_refused_before_the_run_and_the_cpu_is_ta
 }
 
 #[test]
+fn gpus_of_vulkan_need_a_program_that_was_built_for_it() {
+    let project = Project::new(TRAINING);
+    if !project.athanor(&["find-vulkan"]).out.contains("not_built") {
+        return support::skips("this build may be able to use a GPU through Vulkan");
+    }
+    assert_eq!(project.run(&["train", "test"]).code, 0);
+    let refused = project.run(&["--gpus", "vulkan0"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    // Lines break in between.
+    for piece in
+        ["GPU that this program cannot use: this program was built", "without Vulkan; build it with `cargo install"]
+    {
+        assert!(refused.err.contains(piece), "{piece}: {refused:?}");
+    }
+    let mut other = project.command(&["devices"]);
+    other.env("ATHANOR_GPU_API", "metal");
+    let other = Outcome::of(other);
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.err.contains("ATHANOR_GPU_API is `metal`; it may be `cuda` or `vulkan`"), "{other:?}");
+}
+
+#[test]
 fn only_stages_that_learn_load_the_driver() {
     let Some(driver) = library("libcuda.so.1", "driver.c") else { return };
     let project = Project::new(TRAINING);

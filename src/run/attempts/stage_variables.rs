@@ -51,7 +51,7 @@ pub(crate) fn environment(
         ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
         (TMPDIR.into(), temporary.clone().into()),
     ];
-    own.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
+    own.extend(gpus::environment(&allocation.gpus).into_iter().map(|(name, value)| (name.into(), value.into())));
     let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
     own.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
     let Work::Command(command) = &instance.work else {

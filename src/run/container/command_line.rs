@@ -144,7 +144,10 @@ impl ContainerRun<'_> {
 
     /// Options for its GPUs.
     fn devices(&self) -> Vec<OsString> {
+        let are_of_vulkan = self.gpus.iter().any(|gpu| matches!(gpu, GpuId::Vulkan(_)));
         match self.image.engine {
+            // Vulkan shows all GPUs whose files there are; which are a stage's is in a variable.
+            ContainerEngine::Podman | ContainerEngine::Docker if are_of_vulkan => vec!["--device=/dev/dri".into()],
             ContainerEngine::Podman => {
                 self.gpus.iter().map(|gpu| format!("--device=nvidia.com/gpu={gpu}").into()).collect()
             }

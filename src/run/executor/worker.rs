@@ -15,7 +15,7 @@ use athanor_cache::Cache;
 use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
-use athanor_stages::nn::devices::{KernelCache, KernelSession, TuningFolder, set_up as set_up_devices};
+use athanor_stages::nn::devices::{KernelCache, KernelSession, TuningFolder, set_up as set_up_devices, vulkan};
 use athanor_stages::nn::panics::{self, Panic};
 use athanor_stages::registry;
 
@@ -106,7 +106,7 @@ fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), WorkerStat
 }
 
 /// Texts that show that a GPU or its driver failed.
-const GPU_ERRORS: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
+const GPU_ERRORS: [&str; 6] = ["CUDA", "Cuda", "NVRTC", "Vulkan", "wgpu", "device was poisoned"];
 
 /// Texts that show that a limit of the system was reached: those of EAGAIN, ENOMEM and EMFILE.
 const LIMIT_ERRORS: [&str; 3] = ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
@@ -133,7 +133,7 @@ fn status_of_panic(panic: &Panic) -> WorkerStatus {
 fn passed_on() -> HashMap<String, String> {
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
     let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
-    let names = names.chain(["CUDA_VISIBLE_DEVICES".to_owned()]);
+    let names = names.chain(["CUDA_VISIBLE_DEVICES".to_owned(), vulkan::VISIBLE_VARIABLE.to_owned()]);
     names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value))).collect()
 }
 

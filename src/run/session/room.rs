@@ -8,7 +8,7 @@ use athanor_stages::error::CPU_INSTEAD;
 use crate::events::RunEvent;
 use crate::language::Diagnostic;
 use crate::plan::{InstanceId, Plan};
-use crate::run::executor::machine::gpus::find_cuda::find_cuda;
+use crate::run::executor::machine::gpus::probe::GpuSupport;
 use crate::run::executor::resources::{Capacity, GpuId, misfits};
 use crate::run::status::Status;
 
@@ -64,7 +64,7 @@ impl Session<'_> {
             return Ok(());
         }
         let gpus: Vec<GpuId> = capacity.gpus.iter().map(|gpu| gpu.id.clone()).collect();
-        let Err(reason) = find_cuda(program, &gpus) else { return Ok(()) };
+        let Some(reason) = GpuSupport::of(program, &gpus).refusal() else { return Ok(()) };
         let mut problems = self.plan.diagnostics();
         for id in certain {
             let instance = &self.plan.instances[id.index()];

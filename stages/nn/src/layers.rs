@@ -9,12 +9,12 @@
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, linear, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Distribution};
 
 use crate::kernels::{Epilogue, Geometry};
-use crate::{forward_context, kernels};
+use crate::{convolution_check, forward_context, kernels};
 
 /// PyTorch's default summand of a variance.
 pub const DEFAULT_EPSILON: f64 = 1e-5;
@@ -63,13 +63,12 @@ impl Conv2d {
 
     /// `[batch, in, height, width]` to `[batch, out, height', width']`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        const NO_DILATION: [usize; 2] = [1, 1];
-        const ONE_GROUP: usize = 1;
         let weight = self.weight.val().cast(input.dtype());
         if kernels::supports(&input) {
             return kernels::convolve(input, weight, self.geometry());
         }
-        conv2d(input, weight, None, ConvOptions::new(self.stride, self.padding, NO_DILATION, ONE_GROUP))
+        convolution_check::check(&input, &weight, self.geometry());
+        convolution_check::convolve(input, weight, self.geometry())
     }
 
     /// The same, then a batch norm.

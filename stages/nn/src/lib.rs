@@ -18,6 +18,7 @@
 // Burn's modules nest their generic types deeply.
 #![recursion_limit = "256"]
 
+mod convolution_check;
 pub mod devices;
 mod dropout;
 mod error;

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use athanor_nn::devices::Devices;
+use athanor_nn::devices::{Devices, computes_in_float64};
 use athanor_nn::golden::{
     Comparison, CpuComparison, LossCases, Mode, ModelCase, ModelCases, OptimiserSteps, compare_adam, compare_losses,
     compare_model, compare_with_cpu,
 };
 use athanor_nn::models::{Architecture, StemPool};
-use burn::tensor::{DType, FloatDType};
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
@@ -112,7 +112,7 @@ impl Check {
                 }
             }
             agrees &= does_one;
-            let doubles = cases.first().filter(|_| device.supports_dtype(FloatDType::F64));
+            let doubles = cases.first().filter(|_| computes_in_float64(device));
             if let Some(case) = doubles {
                 let compared = compare_model(case, mode, DType::F64, DOUBLE, device);
                 agrees &= compared.iter().all(Comparison::agrees);

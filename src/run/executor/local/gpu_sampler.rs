@@ -81,6 +81,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use athanor_stages::nn::devices::GpuApi;
+
     use super::*;
     use crate::run::executor::machine::gpus::GpuInfo;
 
@@ -89,7 +91,8 @@ mod tests {
         let load = |index: u32, used: u64, utilisation: Option<u32>| {
             let (name, uuid) = ("NVIDIA H100".to_owned(), format!("GPU-{index}"));
             let (memory, compute_capability) = (Some(80), None);
-            let gpu = GpuInfo { index, uuid, slice: None, name, memory, compute_capability, processes: Vec::new() };
+            let (api, processes) = (GpuApi::Cuda, Vec::new());
+            let gpu = GpuInfo { api, index, uuid, slice: None, name, memory, compute_capability, processes };
             GpuLoad { gpu, used: Some(used), utilisation }
         };
         let mut seen = Seen::default();

@@ -5,9 +5,12 @@
 //! later: such processes share a folder for as long as the run lives, and leave only what they compiled.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use super::gpu_api::GpuApi;
 use super::requirements::{Facts, Gpu};
 use super::tuning::TuningFolder;
+use super::vulkan::VulkanGpu;
 
 /// Folders in which a process finds and leaves kernels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,17 +28,55 @@ pub struct KernelCache {
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
 fn folder_of(Facts { driver, gpus, compiler, .. }: &Facts, root: &Path) -> Option<PathBuf> {
     let mut folder = root.join(format!("driver-{driver}-nvrtc-{}", compiler.as_ref()?.version));
-    let equal = gpus.windows(2).all(|pair| pair[0] == pair[1]);
-    for Gpu { name, capability } in gpus.iter().take(if equal { 1 } else { usize::MAX }) {
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
-        folder.push(format!("{name}-sm_{}{}", capability.major, capability.minor));
+    for Gpu { name, capability } in distinct(gpus, |one, other| one == other) {
+        folder.push(format!("{}-sm_{}{}", file_name(name), capability.major, capability.minor));
     }
     Some(folder)
+}
+
+/// Folder of the kernels of GPUs below `root` that Vulkan shows, in the same way.
+#[cfg_attr(not(feature = "vulkan"), allow(dead_code, reason = "asked only where there is Vulkan"))]
+fn folder_of_vulkan(gpus: &[VulkanGpu], root: &Path) -> PathBuf {
+    let mut folder = root.join("vulkan");
+    let equal = |one: &VulkanGpu, other: &VulkanGpu| one.name == other.name && one.driver == other.driver;
+    for VulkanGpu { name, driver, .. } in distinct(gpus, equal) {
+        folder.push(format!("{}-driver-{}", file_name(name), file_name(driver)));
+    }
+    folder
+}
+
+/// The first alone, if all are equal.
+#[cfg_attr(
+    not(any(feature = "cuda", feature = "vulkan")),
+    allow(dead_code, reason = "asked only where there are GPUs")
+)]
+fn distinct<G>(gpus: &[G], equal: impl Fn(&G, &G) -> bool) -> &[G] {
+    let all_equal = gpus.windows(2).all(|pair| equal(&pair[0], &pair[1]));
+    if all_equal { &gpus[..gpus.len().min(1)] } else { gpus }
+}
+
+/// A name in which only letters, digits and dots are left.
+#[cfg_attr(
+    not(any(feature = "cuda", feature = "vulkan")),
+    allow(dead_code, reason = "asked only where there are GPUs")
+)]
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+}
+
+/// Folder of what this process keeps.
+static KEPT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Folder of what is kept about the GPUs that are visible, if this process keeps anything.
+pub(crate) fn kernels_folder() -> Option<&'static Path> {
+    KEPT.get().map(PathBuf::as_path)
 }
 
 /// Kernels of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelSession {
+    /// Interface to the GPUs.
+    api: GpuApi,
     /// Folder in which it finds and leaves them.
     folder: PathBuf,
     /// Folder to which those that were compiled are added at the end, if that is another.
@@ -48,6 +89,11 @@ impl KernelSession {
     /// There is one stream a device, as memory that one stream has given back is of no use to another.
     pub fn begin(cache: &KernelCache) -> Option<KernelSession> {
         store::begin(cache)
+    }
+
+    /// Interface to the GPUs.
+    pub fn api(&self) -> GpuApi {
+        self.api
     }
 
     /// Locks on first steps, shared with all processes that have the same kernels.
@@ -63,7 +109,7 @@ impl KernelSession {
     }
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(not(any(feature = "cuda", feature = "vulkan")))]
 mod store {
     use std::path::Path;
 
@@ -78,9 +124,9 @@ mod store {
     pub(super) fn keep_compiled(_: &Path, _: &Path) {}
 }
 
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 mod store {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use cubecl::bundle::{BundleError, ExportOptions, SqliteBundle, export, import};
     use cubecl::config::cache::CacheConfig;
@@ -88,25 +134,69 @@ mod store {
     use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
     use cubecl::environment;
 
-    use super::{KernelCache, KernelSession, folder_of};
+    use super::{GpuApi, KernelCache, KernelSession};
+    #[cfg(feature = "cuda")]
     use crate::devices::cuda;
+    #[cfg(feature = "vulkan")]
+    use crate::devices::vulkan;
+
+    /// Folder of the kernels of some GPUs below another.
+    type FolderBelow = Box<dyn Fn(&Path) -> Option<PathBuf>>;
+
+    /// The GPUs that this process computes on.
+    struct Found {
+        api: GpuApi,
+        /// Whether the CPU computes in their place, for which it is not worth while to time kernels with care.
+        are_software: bool,
+        folder_below: FolderBelow,
+    }
+
+    #[cfg(feature = "cuda")]
+    fn find_cuda() -> Option<Found> {
+        let facts = GpuApi::Cuda.is_allowed().then(cuda::usable)??;
+        let folder_below = Box::new(move |root: &Path| super::folder_of(&facts, root));
+        Some(Found { api: GpuApi::Cuda, are_software: false, folder_below })
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn find_cuda() -> Option<Found> {
+        None
+    }
+
+    #[cfg(feature = "vulkan")]
+    fn find_vulkan() -> Option<Found> {
+        let found = GpuApi::Vulkan.is_allowed().then(vulkan::find)?.ok()?;
+        let are_software = found.gpus.iter().all(|gpu| gpu.is_software);
+        let folder_below = Box::new(move |root: &Path| Some(super::folder_of_vulkan(&found.gpus, root)));
+        Some(Found { api: GpuApi::Vulkan, are_software, folder_below })
+    }
+
+    #[cfg(not(feature = "vulkan"))]
+    fn find_vulkan() -> Option<Found> {
+        None
+    }
 
     /// See [`KernelSession::begin`].
     pub(super) fn begin(cache: &KernelCache) -> Option<KernelSession> {
-        let facts = cuda::usable()?;
-        let kept = folder_of(&facts, &cache.kept)?;
-        let while_shared = cache.while_shared.as_ref().and_then(|root| folder_of(&facts, root));
+        let Found { api, are_software, folder_below } = find_cuda().or_else(find_vulkan)?;
+        let kept = folder_below(&cache.kept)?;
+        super::KEPT.get_or_init(|| kept.clone());
+        let while_shared = cache.while_shared.as_ref().and_then(|root| folder_below(root));
         let folder = while_shared.as_ref().unwrap_or(&kept).clone();
         let mut config = CubeClRuntimeConfig::default();
         config.compilation.cache = true;
         config.environment.path = CacheConfig::Directory(folder.clone());
         config.streaming.max_streams = 1;
+        if are_software {
+            config.autotune.bench.min_samples = 1;
+            config.autotune.bench.max_samples = 1;
+        }
         if cache.log.is_some() {
             config.profiling.logger.level = ProfilingLogLevel::Basic;
             config.profiling.logger.file.clone_from(&cache.log);
         }
         CubeClRuntimeConfig::set(config);
-        let session = KernelSession { folder, kept: while_shared.is_some().then_some(kept) };
+        let session = KernelSession { api, folder, kept: while_shared.is_some().then_some(kept) };
         if let Some(kept) = &session.kept
             && let Ok(Some(first)) = session.tuning().begin("begin", || false, || ())
         {
@@ -118,7 +208,7 @@ mod store {
 
     /// Adds the compiled kernels in the folder `from` to those in `to`.
     pub(super) fn keep_compiled(from: &Path, to: &Path) {
-        add_or_go_without(from, to, &["cuda", "cuda-second-line"]);
+        add_or_go_without(from, to, &["cuda", "cuda-second-line", "vulkan"]);
     }
 
     /// Adds kernels; without them they are compiled and tuned again, so that no stage fails for it, whatever is in the files.
@@ -179,6 +269,25 @@ mod tests {
         let folders = folders.map(|gpus| folder_of_gpus(&gpus));
         let distinct: std::collections::HashSet<&String> = folders.iter().collect();
         assert_eq!(distinct.len(), folders.len(), "{folders:?}");
+    }
+
+    #[test]
+    fn driver_and_model_tell_folders_of_vulkan_apart() {
+        let gpu = |index, name: &str, driver: &str| VulkanGpu {
+            index,
+            name: name.to_owned(),
+            driver: driver.to_owned(),
+            memory: 8 << 30,
+            is_software: false,
+        };
+        let folder = |gpus: &[VulkanGpu]| folder_of_vulkan(gpus, Path::new("kernels")).display().to_string();
+        let one = [gpu(0, "Arc A770 (DG2)", "Mesa 24.1.1")];
+        let [VulkanGpu { name, driver, .. }] = &one;
+        assert_eq!(folder(&one), "kernels/vulkan/Arc-A770--DG2--driver-Mesa-24.1.1");
+        assert_eq!(folder(&[one[0].clone(), gpu(1, name, driver)]), folder(&one));
+        for other in [gpu(0, name, "Mesa 24.2.0"), gpu(0, "Arc A380 (DG2)", driver)] {
+            assert_ne!(folder(&[other]), folder(&one));
+        }
     }
 
     #[test]

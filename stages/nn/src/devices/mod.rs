@@ -1,6 +1,7 @@
 //! The devices that a stage computes on.
 
 pub mod cuda;
+pub mod gpu_api;
 mod instructions;
 mod kernel_cache;
 mod no_cuda;
@@ -10,12 +11,16 @@ mod packages;
 mod requirements;
 mod tuning;
 mod version;
+pub mod vulkan;
 mod workers;
 
 use athanor_kernels::InstructionSet;
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 
+pub use gpu_api::{GPU_API_VARIABLE, GpuApi};
 pub use instructions::{INSTRUCTION_SET_VARIABLE, UnknownInstructionSet, check_instruction_set, instruction_set};
+pub(crate) use kernel_cache::kernels_folder;
 pub use kernel_cache::{KernelCache, KernelSession};
 pub use out_of_memory::OutOfMemory;
 pub use tuning::{Stopped, Tuning, TuningFolder};
@@ -25,15 +30,26 @@ pub use workers::{DeviceWorkers, STACK_BYTES, StartError, with_workers};
 #[derive(Debug, Clone)]
 pub struct Devices {
     all: Vec<Device>,
+    /// Interface to them, if they are GPUs.
+    api: Option<GpuApi>,
     /// Images at once for which a simulated device has room.
     capacity: Option<usize>,
 }
 
 impl Devices {
-    /// All GPUs that are visible, where this program can use any; else the CPU.
+    /// All GPUs that are visible, where this program can use any: those of CUDA, or else those of Vulkan, unless
+    /// [`GPU_API_VARIABLE`] rules them out. Else the CPU.
     pub fn visible() -> Devices {
-        let gpus = cuda::gpus();
-        Devices { all: if gpus.is_empty() { vec![Device::flex()] } else { gpus }, capacity: None }
+        let gpus = |api: GpuApi| -> Vec<Device> {
+            match api {
+                _ if !api.is_allowed() => Vec::new(),
+                GpuApi::Cuda => cuda::gpus(),
+                GpuApi::Vulkan => vulkan::gpus(),
+            }
+        };
+        let mut found = [GpuApi::Cuda, GpuApi::Vulkan].into_iter().map(|api| (gpus(api), Some(api)));
+        let (all, api) = found.find(|(all, _)| !all.is_empty()).unwrap_or_else(|| (vec![Device::flex()], None));
+        Devices { all, api, capacity: None }
     }
 
     /// Devices that take the place of those that the process sees; with `capacity` each runs out of memory, as a GPU
@@ -43,7 +59,7 @@ impl Devices {
     /// Without any device.
     pub fn simulated(all: Vec<Device>, capacity: Option<usize>) -> Devices {
         assert!(!all.is_empty(), "there is always a device");
-        Devices { all, capacity }
+        Devices { all, api: None, capacity }
     }
 
     /// The first: what only one device does, it does.
@@ -69,16 +85,18 @@ impl Devices {
 
     /// Whether they are GPUs.
     pub fn are_gpus(&self) -> bool {
-        *self.first() != Device::flex()
+        self.api.is_some()
     }
 
     /// Instruction set that they compute with: of the CPU that of the kernels, or `generic` where there are none and Burn
-    /// chooses; of GPUs their architecture.
+    /// chooses; of GPUs their architecture, or, where Vulkan hides it, model and driver.
     pub fn instruction_set(&self) -> String {
-        if self.are_gpus() {
-            return cuda::architecture().unwrap_or_else(|| "CUDA".to_owned());
+        match self.api {
+            None => instruction_set().map_or("generic", InstructionSet::name).to_owned(),
+            Some(GpuApi::Cuda) => cuda::architecture().unwrap_or_else(|| "CUDA".to_owned()),
+            Some(GpuApi::Vulkan) => vulkan::gpu_of(self.first())
+                .map_or_else(|| "SPIR-V".to_owned(), |gpu| format!("{} with {}", gpu.name, gpu.driver)),
         }
-        instruction_set().map_or("generic", InstructionSet::name).to_owned()
     }
 
     /// Each of them, changed.
@@ -88,11 +106,17 @@ impl Devices {
     }
 }
 
+/// Whether a device computes in float64 as it should. Through Vulkan none is taken to: products of matrices and logarithms of
+/// float64 were wrong where it says that it has the type.
+pub fn computes_in_float64(device: &Device) -> bool {
+    device.supports_dtype(FloatDType::F64) && vulkan::gpu_of(&device.clone().without_autodiff()).is_none()
+}
+
 impl std::fmt::Display for Devices {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = if self.are_gpus() { "CUDA GPU" } else { "CPU" };
+        let kind = self.api.map_or("CPU".to_owned(), |api| format!("{} GPU", api.name()));
         match self.len() {
-            1 => out.write_str(kind),
+            1 => out.write_str(&kind),
             count => write!(out, "{count} {kind}s"),
         }
     }
@@ -101,14 +125,15 @@ impl std::fmt::Display for Devices {
 /// Sets up a process that computes, on GPUs if their kernels are to be in `cache`: without a usable GPU the CPU is the default
 /// device, and there is no session. A process that uses no GPU does not load the driver's library.
 ///
-/// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where
-/// there is none.
+/// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA or Vulkan is a GPU even where
+/// there is none, and with Vulkan is none of those that are opened here. An optimiser moves its state to the parameters' device.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.
 pub unsafe fn set_up(cache: Option<&KernelCache>) -> Option<KernelSession> {
     let session = cache.and_then(KernelSession::begin);
-    if cuda::IS_BUILT && session.is_none() {
+    let has_cuda = session.as_ref().is_some_and(|session| session.api() == GpuApi::Cuda);
+    if (cuda::IS_BUILT || vulkan::IS_BUILT) && !has_cuda {
         // SAFETY: The caller's promise.
         unsafe { std::env::set_var("BURN_DEVICE", "flex") };
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use athanor_nn::devices::computes_in_float64;
 use athanor_nn::golden::formula::{images, weights};
 use athanor_nn::golden::{Comparison, CpuComparison, Mode, ModelCase, ModelCases, compare_model, compare_with_cpu};
 use athanor_nn::models::{Architecture, ClassifierConfig, Model};
@@ -9,7 +10,7 @@ use athanor_nn::weights::{load_state_dict, state_dict};
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
-use burn::tensor::{DType, FloatDType};
+use burn::tensor::DType;
 
 use crate::{device, golden, is_gpu};
 
@@ -36,7 +37,7 @@ fn compare(architecture: Architecture) {
             let comparisons = compare_model(case, mode, dtype, tolerance, &device());
             comparisons.into_iter().filter(|comparison| !comparison.agrees()).collect()
         };
-        if device().supports_dtype(FloatDType::F64) {
+        if computes_in_float64(&device()) {
             let double = differing(cases[0], DType::F64, DOUBLE);
             assert!(double.is_empty(), "in float64: {double:?}");
         }

@@ -1,12 +1,13 @@
 //! Single operations, with their gradients, on the device that is held against golden values: against the CPU in float64.
 
+use athanor_nn::devices::computes_in_float64;
 use athanor_nn::golden::formula::tensor;
 use athanor_nn::layers::{average_pool, max_pool};
 use burn::prelude::*;
+use burn::tensor::DType;
 use burn::tensor::activation::{log_sigmoid, log_softmax, relu};
 use burn::tensor::module::{batch_norm_train, conv2d, linear};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, FloatDType};
 
 use crate::{device, is_gpu};
 
@@ -82,7 +83,7 @@ fn difference(ours: &TensorData, theirs: &TensorData) -> f64 {
 fn operations_and_their_gradients_are_those_of_the_cpu_in_float64() {
     let single = if is_gpu() { SINGLE_ON_GPU } else { SINGLE };
     let types = [(DType::F32, single), (DType::F64, DOUBLE)];
-    let supported = |(dtype, _): &(DType, f64)| *dtype == DType::F32 || device().supports_dtype(FloatDType::F64);
+    let supported = |(dtype, _): &(DType, f64)| *dtype == DType::F32 || computes_in_float64(&device());
     let mut wrong = Vec::new();
     for (name, operation) in OPERATIONS {
         let theirs = run(operation, DType::F64, &Device::flex());

@@ -1,11 +1,16 @@
 //! All GPUs of the machine, whether or not this process may see them.
 
-use super::GpuId;
+use athanor_stages::nn::devices::GpuApi;
 
-/// A GPU, or a MIG slice of one, as NVIDIA's driver describes it.
+use super::GpuId;
+use crate::gpu::VulkanNumber;
+
+/// A GPU, or a MIG slice of one, as NVIDIA's driver describes it, or a GPU as Vulkan does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GpuInfo {
-    /// Index of the GPU in the order of the PCI bus; of a slice, that of the GPU it belongs to.
+    /// Interface that lists it.
+    pub api: GpuApi,
+    /// Index of the GPU in the order of the PCI bus, or in that of Vulkan; of a slice, that of the GPU it belongs to.
     pub index: u32,
     /// UUID, such as `GPU-5cb1c9d3-…` or `MIG-…`; empty where the driver does not say.
     pub uuid: String,
@@ -26,9 +31,13 @@ pub(crate) struct GpuInfo {
 pub(crate) struct Slice(pub u32);
 
 impl GpuInfo {
-    /// The name under which CUDA finds it: an index, and of a slice its UUID, since slices have no index.
+    /// The name under which it is found: an index, and of a slice its UUID, since slices have no index.
     pub(crate) fn id(&self) -> GpuId {
-        if self.slice.is_some() { GpuId::Uuid(self.uuid.as_str().into()) } else { GpuId::Index(self.index) }
+        match self.api {
+            GpuApi::Vulkan => GpuId::Vulkan(VulkanNumber(self.index)),
+            GpuApi::Cuda if self.slice.is_some() => GpuId::Uuid(self.uuid.as_str().into()),
+            GpuApi::Cuda => GpuId::Index(self.index),
+        }
     }
 
     /// Whether processes compute on it.
@@ -38,7 +47,10 @@ impl GpuInfo {
 
     /// Whether a name is one of this GPU; UUIDs may be shortened.
     pub(crate) fn is_called(&self, id: &GpuId) -> bool {
+        let is_of_vulkan = self.api == GpuApi::Vulkan;
         match id {
+            GpuId::Vulkan(VulkanNumber(number)) => is_of_vulkan && *number == self.index,
+            _ if is_of_vulkan => false,
             GpuId::Index(index) => *index == self.index && self.slice.is_none_or(|slice| slice == Slice(0)),
             GpuId::Uuid(uuid) => !self.uuid.is_empty() && self.uuid.starts_with(&**uuid),
         }

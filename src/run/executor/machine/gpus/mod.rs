@@ -1,16 +1,19 @@
-//! NVIDIA GPUs of the machine: their list, those that a run may use, and the names that stages are given.
+//! GPUs of the machine: their list, those that a run may use, and the names that stages are given.
 
-pub(crate) mod find_cuda;
 mod listing;
 mod nvml;
+pub(crate) mod probe;
 mod query;
 mod selection;
 mod smi;
 
+use athanor_stages::nn::devices::vulkan;
+
 pub(crate) use crate::gpu::GpuId;
+use crate::gpu::VulkanNumber;
 pub(crate) use listing::{GpuInfo, GpuList, Slice};
 pub(crate) use nvml::{GpuLoad, GpuMeter};
-pub(crate) use query::list;
+pub(crate) use query::{MachineGpus, list, look};
 pub(crate) use selection::{GpuChoice, choose, visible};
 
 /// The variable that tells CUDA which GPUs a process may see.
@@ -31,8 +34,19 @@ pub struct GpuDevice {
     pub is_busy: bool,
 }
 
-/// Environment that shows a stage these GPUs and no others.
-pub(crate) fn environment(gpus: &[GpuId]) -> [(&'static str, String); 2] {
-    let names: Vec<String> = gpus.iter().map(GpuId::to_string).collect();
-    [(VISIBLE_DEVICES, names.join(",")), (DEVICE_ORDER, BY_BUS.to_owned())]
+/// Environment that shows a stage these GPUs and no others: those of Vulkan in a variable of their own, in a program that was built for
+/// it.
+pub(crate) fn environment(gpus: &[GpuId]) -> Vec<(&'static str, String)> {
+    let (mut of_cuda, mut of_vulkan): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for gpu in gpus {
+        match gpu {
+            GpuId::Vulkan(VulkanNumber(number)) => of_vulkan.push(number.to_string()),
+            GpuId::Index(_) | GpuId::Uuid(_) => of_cuda.push(gpu.to_string()),
+        }
+    }
+    let mut variables = vec![(VISIBLE_DEVICES, of_cuda.join(",")), (DEVICE_ORDER, BY_BUS.to_owned())];
+    if vulkan::IS_BUILT {
+        variables.push((vulkan::VISIBLE_VARIABLE, of_vulkan.join(",")));
+    }
+    variables
 }

@@ -1,5 +1,6 @@
 //! GPUs as NVML, the library under `nvidia-smi`, lists them, and how busy they are.
 
+use athanor_stages::nn::devices::GpuApi;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
@@ -91,6 +92,7 @@ fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Listed<'_>) -> T) -> Result<V
 
 fn describe(device: &Device<'_>, listed: &Listed<'_>) -> GpuInfo {
     GpuInfo {
+        api: GpuApi::Cuda,
         index: listed.index,
         uuid: device.uuid().unwrap_or_default(),
         slice: listed.slice,

@@ -127,13 +127,16 @@ fn in_words(list: &GpuList) -> String {
 
 #[cfg(test)]
 mod tests {
+    use athanor_stages::nn::devices::GpuApi;
+
     use super::super::Slice;
     use super::*;
 
     fn gpu(index: u32, uuid: &str, slice: Option<u32>) -> GpuInfo {
         let (name, memory) = ("NVIDIA H100".to_owned(), Some(80 << 30));
         let (uuid, slice) = (uuid.to_owned(), slice.map(Slice));
-        GpuInfo { index, uuid, slice, name, memory, compute_capability: Some((9, 0)), processes: Vec::new() }
+        let (api, compute_capability) = (GpuApi::Cuda, Some((9, 0)));
+        GpuInfo { api, index, uuid, slice, name, memory, compute_capability, processes: Vec::new() }
     }
 
     fn machine() -> GpuList {
@@ -183,6 +186,18 @@ mod tests {
         assert!(refused(Some("1"), &["0"]).contains("the GPU 0, which CUDA_VISIBLE_DEVICES=`1` hides"));
         assert!(refused(None, &["7"]).contains("does not have; it has 0, 1, MIG-b1, MIG-b2"));
         assert!(refused(None, &["1", "GPU-aa2"]).contains("twice, as 1 and as GPU-aa2"));
+    }
+
+    #[test]
+    fn gpus_of_vulkan_have_names_of_their_own() {
+        let of_vulkan = |index| GpuInfo { api: GpuApi::Vulkan, uuid: String::new(), ..gpu(index, "", None) };
+        let list = GpuList { gpus: vec![of_vulkan(1), of_vulkan(10)], driver: None };
+        let all: Vec<String> = choose(Some(&list), None, None).unwrap().iter().map(|gpu| gpu.id.to_string()).collect();
+        assert_eq!(all, ["vulkan1", "vulkan10"]);
+        assert_eq!(chosen(Some(&list), None, &["vulkan1"]).unwrap(), ["vulkan1"]);
+        let unknown = chosen(Some(&list), None, &["1"]).unwrap_err();
+        assert!(unknown.contains("does not have; it has vulkan1, vulkan10"), "{unknown}");
+        assert!(chosen(Some(&machine()), None, &["vulkan0"]).unwrap_err().contains("does not have; it has 0, 1"));
     }
 
     #[test]

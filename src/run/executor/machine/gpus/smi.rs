@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use athanor_stages::nn::devices::GpuApi;
+
 use super::{GpuInfo, GpuList, Slice};
 
 /// Name of the program.
@@ -58,7 +60,9 @@ fn parse_gpu(line: &str) -> Option<GpuInfo> {
     let rest = fields.next()?;
     let capability = rest.split_once(',').and_then(|(version, name)| Some((parse_version(version)?, name.trim())));
     let (compute_capability, name) = capability.map_or((None, rest), |(version, name)| (Some(version), name));
-    Some(GpuInfo { index, uuid, slice: None, name: name.to_owned(), memory, compute_capability, processes: Vec::new() })
+    let name = name.to_owned();
+    let (api, processes) = (GpuApi::Cuda, Vec::new());
+    Some(GpuInfo { api, index, uuid, slice: None, name, memory, compute_capability, processes })
 }
 
 fn parse_version(text: &str) -> Option<(i32, i32)> {
