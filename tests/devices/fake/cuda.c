@@ -1,7 +1,7 @@
 /* A stand-in for libcuda.so.1 that computes nothing: as much of the driver's interface as CubeCL calls.
  *
- * Memory of the device is address space that costs nothing before it is touched. Launches are held against the limits of the card and
- * refused beyond them. Events go by a clock of their own, which only launches advance, by their size and their kernel: what autotuning
+ * Memory of the device is address space that is never touched: all that is read from it is zero. Launches and tensor maps are held against the limits of
+ * the card and refused beyond them. Events go by a clock of their own, which only launches advance, by their size and their kernel: what autotuning
  * chooses is the same every time. A process that has launched anything appends one line of JSON to FAKE_CUDA_LOG when it ends.
  *
  * FAKE_CUDA_SM       compute capability: 75, 80, 90, 100, 120                  90
@@ -47,11 +47,11 @@ enum { HOST = 1 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-    long launches, kernels, waits, to_device, from_device, on_device, refused;
+    long launches, kernels, waits, to_device, from_device, on_device, refused, maps;
     unsigned long long to_bytes, from_bytes, on_bytes, pageable_bytes, held, peak, pinned, pinned_peak;
 } count;
 static struct module *modules;
-static char refused[MOST_REFUSED][NAME + 128];
+static char refused[MOST_REFUSED][NAME + 128], refused_maps[MOST_REFUSED][128];
 static double clock_us;
 
 static long number(const char *name, long otherwise) {
@@ -80,6 +80,8 @@ __attribute__((destructor)) static void report(void) {
             count.from_bytes, count.on_device, count.on_bytes, count.pageable_bytes, count.peak);
     fprintf(log, "\"pinned_peak_bytes\":%llu,\"refused\":[", count.pinned_peak);
     for (long at = 0; at < count.refused && at < MOST_REFUSED; at++) fprintf(log, "%s\"%s\"", at ? "," : "", refused[at]);
+    fprintf(log, "],\"refused_maps\":[");
+    for (long at = 0; at < count.maps && at < MOST_REFUSED; at++) fprintf(log, "%s\"%s\"", at ? "," : "", refused_maps[at]);
     fprintf(log, "],\"launches_of\":[");
     for (struct module *at = modules; at; at = at->next)
         fprintf(log, "[\"%s\",%ld]%s", at->kernel, at->launches, at->next ? "," : "");
@@ -258,14 +260,15 @@ static void transfers(int to_device, size_t bytes, const void *host) {
 }
 int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t bytes, void *stream) {
     (void)stream;
+    (void)to;
     transfers(1, bytes, from);
-    memcpy((void *)(uintptr_t)to, from, bytes);
     return SUCCESS;
 }
 int cuMemcpyDtoHAsync_v2(void *to, address from, size_t bytes, void *stream) {
     (void)stream;
+    (void)from;
     transfers(0, bytes, to);
-    memcpy(to, (void *)(uintptr_t)from, bytes);
+    memset(to, 0, bytes);
     return SUCCESS;
 }
 int cuMemcpyDtoDAsync_v2(address to, address from, size_t bytes, void *stream) {
@@ -278,10 +281,8 @@ int cuMemcpyDtoDAsync_v2(address to, address from, size_t bytes, void *stream) {
 int cuMemcpy2DAsync_v2(const struct copy *copy, void *stream) {
     (void)stream;
     int to_device = copy->from_kind == HOST;
-    const char *from = to_device ? copy->from_host : (const void *)(uintptr_t)copy->from_device;
-    char *to = to_device ? (void *)(uintptr_t)copy->to_device : copy->to_host;
-    transfers(to_device, copy->width * copy->height, to_device ? from : to);
-    for (size_t row = 0; row < copy->height; row++) memcpy(to + row * copy->to_pitch, from + row * copy->from_pitch, copy->width);
+    transfers(to_device, copy->width * copy->height, to_device ? copy->from_host : copy->to_host);
+    for (size_t row = 0; !to_device && row < copy->height; row++) memset((char *)copy->to_host + row * copy->to_pitch, 0, copy->width);
     return SUCCESS;
 }
 
@@ -342,20 +343,27 @@ static int is_bad_map(unsigned rank, address place, const uint64_t *sizes, const
     for (unsigned at = 0; at + 1 < rank; at++) if ((strides[at] & 15) || strides[at] >= 1ull << 40) return 1;
     return 0;
 }
-static int map(unsigned char *into, int is_bad, const char *name) {
+static int map(unsigned char *into, int is_bad, unsigned rank, const uint64_t *sizes, const int *lower, const int *upper) {
     memset(into, 0, 128);
     if (!is_bad) return SUCCESS;
     pthread_mutex_lock(&lock);
-    int answer = refuse("a map that the card does not take", name);
+    if (count.maps < MOST_REFUSED) {
+        char *text = refused_maps[count.maps];
+        int length = 0;
+        for (unsigned at = 0; at < rank && at < 5; at++)
+            length += snprintf(text + length, 24, "%s%llu", at ? "x" : "", (unsigned long long)sizes[at]);
+        if (lower && rank >= 3) snprintf(text + length, 40, " from %d to %d", lower[0], upper[0]);
+    }
+    count.maps++;
     pthread_mutex_unlock(&lock);
-    return answer;
+    return INVALID_VALUE;
 }
 int cuTensorMapEncodeTiled(unsigned char *into, int kind, unsigned rank, address place, const uint64_t *sizes, const uint64_t *strides,
                            const unsigned *box, const unsigned *steps, int interleave, int swizzle, int promotion, int fill) {
     (void)kind, (void)interleave, (void)swizzle, (void)promotion, (void)fill;
     int is_bad = is_bad_map(rank, place, sizes, strides, steps);
     for (unsigned at = 0; !is_bad && at < rank; at++) is_bad = !box[at] || box[at] > 256;
-    return map(into, is_bad, "tiled tensor map");
+    return map(into, is_bad, rank, sizes, NULL, NULL);
 }
 int cuTensorMapEncodeIm2col(unsigned char *into, int kind, unsigned rank, address place, const uint64_t *sizes, const uint64_t *strides,
                             const int *lower, const int *upper, unsigned channels, unsigned pixels, const unsigned *steps,
@@ -364,5 +372,5 @@ int cuTensorMapEncodeIm2col(unsigned char *into, int kind, unsigned rank, addres
     int is_bad = rank < 3 || channels > 256 || pixels > 1024 || is_bad_map(rank, place, sizes, strides, steps);
     for (unsigned at = 0; !is_bad && rank == 4 && at < 2; at++)
         is_bad = lower[at] < -128 || lower[at] > 127 || upper[at] < -128 || upper[at] > 127;
-    return map(into, is_bad, "im2col tensor map");
+    return map(into, is_bad, rank, sizes, lower, upper);
 }
