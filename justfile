@@ -23,6 +23,11 @@ golden:
 oracle CASES="50000" SEED="1":
     ATHANOR_ORACLE_CASES={{ CASES }} ATHANOR_ORACLE_SEED={{ SEED }} cargo test --release --test oracle decisions -- --nocapture
 
+# The GPU path without a GPU: kernels compile, launches keep within limits, and a step waits as often as before: just gpu-compile steps
+gpu-compile *PARTS:
+    cargo build --release --features cuda
+    tests/devices/gpu_compile.py target/release/athanor {{ PARTS }}
+
 # One fuzz target for some SECONDS; needs cargo-fuzz and a nightly compiler
 fuzz TARGET="language" SECONDS="600":
     cargo +nightly fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }}

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use athanor_stages::bench::{Bench, Check, CheckReport, Measurement};
 use athanor_stages::error::StageError;
-use athanor_stages::nn::devices::{KernelCache, KernelSession, set_up};
+use athanor_stages::nn::devices::{KernelCache, KernelSession, TuningFolder, set_up};
 
 use crate::run::executor::kernel_folder;
+use crate::run::executor::machine::gpus::{self, GpuId};
 use crate::view::text::{bytes, table};
 
 /// Reason why a measurement failed.
@@ -29,6 +30,9 @@ pub(crate) enum BenchError {
     /// The process that measures failed, and has said why.
     #[error("{0} could not be measured")]
     Process(String),
+    /// The process that compiles and tunes failed, and has said why.
+    #[error("the kernels of {0} could not be compiled and tuned")]
+    Warm(String),
 }
 
 fn help(error: &StageError) -> String {
@@ -39,22 +43,38 @@ fn help(error: &StageError) -> String {
 ///
 /// Kernels that run on a GPU are written to `kernels`, if that is given.
 pub(crate) fn measure(bench: &Bench, kernels: Option<&Path>) -> Result<Measurement, BenchError> {
-    Ok(with_devices(kernels, || bench.run())?)
+    Ok(with_devices(kernels, |_| bench.run())?)
 }
 
-/// Sets this process up to compute, does so, and keeps the kernels. Nothing else may have been started in it.
-fn with_devices<R>(log: Option<&Path>, work: impl FnOnce() -> R) -> R {
+/// Sets this process up to compute, does so, and keeps the kernels. Nothing else may have been started in it. `work` gets the locks on
+/// first steps, where there are GPUs.
+fn with_devices<R>(log: Option<&Path>, work: impl FnOnce(Option<TuningFolder>) -> R) -> R {
     let cache = KernelCache { kept: kernel_folder::kept(), while_shared: None, log: log.map(Path::to_owned) };
     // SAFETY: This is the process's only thread so far.
     let kernels = unsafe { set_up(Some(&cache)) };
-    let result = work();
+    let result = work(kernels.as_ref().map(KernelSession::tuning));
     kernels.into_iter().for_each(KernelSession::finish);
     result
 }
 
 /// Makes a check in this process, which must make no other on another device.
 pub(crate) fn check(check: &Check) -> Result<CheckReport, BenchError> {
-    Ok(with_devices(None, || check.run())?)
+    Ok(with_devices(None, |_| check.run())?)
+}
+
+/// Compiles and tunes the kernels of a workload's first steps in this process, which must compute nothing else.
+pub(crate) fn warm(bench: &Bench) -> Result<(), BenchError> {
+    Ok(with_devices(None, |tuning| bench.warm(tuning))?)
+}
+
+/// The same in a process of `program`, which is this program, for stages that are given the GPU `gpu`.
+pub(crate) fn warm_apart(program: &Path, bench: &Bench, gpu: &GpuId) -> Result<(), BenchError> {
+    let request = serde_json::to_string(bench).expect("numbers and names always serialise");
+    let start = |source| BenchError::Start { program: program.display().to_string(), source };
+    let mut command = Command::new(program);
+    command.args(["bench", "warm", &request]).envs(gpus::environment(std::slice::from_ref(gpu)));
+    let status = command.status().map_err(start)?;
+    if status.success() { Ok(()) } else { Err(BenchError::Warm(bench.arch.to_string())) }
 }
 
 /// Makes a measurement in a process of `program`, which is this program.

@@ -108,10 +108,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Show the CPUs and GPUs that a run would use.
-    Devices {
-        #[command(flatten)]
-        use_: MachineUse,
-    },
+    Devices(DevicesCommand),
     /// Measure the speed of training and prediction, on synthetic images.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -344,6 +341,30 @@ pub(super) enum BenchCommand {
         #[arg(long)]
         kernels: Option<PathBuf>,
     },
+    /// Compile and tune the kernels of a measurement (used by `devices --warm`).
+    #[command(hide = true)]
+    Warm {
+        /// The measurement, as JSON.
+        bench: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DevicesCommand {
+    #[command(flatten)]
+    pub use_: MachineUse,
+    /// Compile and tune the kernels of these networks for the GPUs, so that no stage takes minutes for that.
+    #[arg(long, value_name = "NETWORK", num_args = 1.., value_parser = parse_architecture)]
+    pub warm: Vec<Architecture>,
+    /// With `--warm`, side of the input images, in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = whole_number, requires = "warm")]
+    pub size: usize,
+    /// With `--warm`, batch size, in images.
+    #[arg(long, value_name = "IMAGES", default_value_t = 12, value_parser = whole_number, requires = "warm")]
+    pub batch: usize,
+    /// With `--warm`, type that the networks compute in: f32 or bf16.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision, requires = "warm")]
+    pub precision: Precision,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use athanor_stages::bench::{Bench, Check, Measurement, Workload};
 use athanor_stages::nn::models::Architecture;
 
-use crate::bench::{BenchError, check, describe, describe_check, measure, measure_apart};
+use crate::bench::{BenchError, check, describe, describe_check, measure, measure_apart, warm};
 use crate::cli::arguments::{BenchCommand, BenchOptions, CheckOptions};
 use crate::cli::inspect::print_json;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, print};
@@ -17,6 +17,7 @@ pub(super) fn bench(command: &BenchCommand) -> Result<u8, Exit> {
         BenchCommand::Predict(options) => (Workload::Predict, options),
         BenchCommand::Check(options) => return check_here(options),
         BenchCommand::Measure { bench, kernels } => return measure_here(bench, kernels.as_deref()),
+        BenchCommand::Warm { bench } => return warm(&parse(bench)?).map(|()| UP_TO_DATE).map_err(Exit::failed),
     };
     let program = std::env::current_exe().map_err(Exit::failed)?;
     let archs = if options.arch.is_empty() { Architecture::ALL } else { &options.arch };
@@ -36,10 +37,12 @@ fn bench_of(work: Workload, arch: Architecture, options: &BenchOptions) -> Bench
 
 /// Makes one measurement, at the request of another process of this program.
 fn measure_here(bench: &str, kernels: Option<&Path>) -> Result<u8, Exit> {
-    let bench =
-        serde_json::from_str(bench).map_err(|error| Exit::wrong(format!("error: this is no measurement: {error}")))?;
-    let figures = measure(&bench, kernels).map_err(Exit::failed)?;
+    let figures = measure(&parse(bench)?, kernels).map_err(Exit::failed)?;
     print_json(&serde_json::json!(figures))
+}
+
+fn parse(bench: &str) -> Result<Bench, Exit> {
+    serde_json::from_str(bench).map_err(|error| Exit::wrong(format!("error: this is no measurement: {error}")))
 }
 
 /// Makes a check; its exit code says whether all agrees.

@@ -147,7 +147,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
         Command::Schema { config } => inspect::schema(config),
         Command::Config { json } => settings::config(&options, json),
-        Command::Devices { use_ } => devices::devices(&use_),
+        Command::Devices(command) => devices::devices(&command),
         Command::Cache(CacheCommand::Serve { stdio: _, folder }) => remote::serve(&folder),
         Command::Cache(command) => cache::cache(&settings()?, &command),
         Command::Bench(command) => bench::bench(&command),
@@ -196,7 +196,7 @@ fn needs_threads(command: &Command) -> bool {
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }
-        | Command::Devices { .. }
+        | Command::Devices(_)
         | Command::Help { .. }
         | Command::Init { .. } => false,
         // These make their own, or need none.

@@ -1,5 +1,6 @@
 //! Which GPUs stages get, on machines whose driver is made up: a library in the place of NVML, a script in that of `nvidia-smi`.
 
+mod fake_cuda;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -206,6 +207,19 @@ stages:
     resources: { gpus: 1 }
 results: { training: model.metrics }
 ";
+
+#[test]
+fn a_build_that_can_use_no_gpu_compiles_no_kernels() {
+    let project = Project::new(TRAINING);
+    if is_built_with_cuda(&project) {
+        return support::skips("this build may be able to use a GPU");
+    }
+    let outcome = project.athanor(&["devices", "--warm", "resnet18"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.err.contains("this program can use no GPU: this program was built without CUDA"), "{outcome:?}");
+    let wrong = project.athanor(&["devices", "--size", "64"]);
+    assert!(wrong.code == 2 && wrong.err.contains("--warm"), "{wrong:?}");
+}
 
 #[test]
 fn the_instruction_set_is_in_the_record_and_in_no_fingerprint() {

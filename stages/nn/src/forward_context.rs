@@ -13,6 +13,8 @@ use burn::prelude::*;
 
 use athanor_random::Random;
 
+use crate::transfer::together;
+
 /// Momentum of the running statistics: the weight of a batch's.
 const MOMENTUM: f64 = 0.1;
 
@@ -80,6 +82,16 @@ pub(crate) fn record_statistics(weight: ParamId, mean: Tensor<1>, variance: Tens
 }
 
 impl BatchStatistics {
+    /// The same on another device.
+    #[must_use]
+    pub fn on(self, device: &Device) -> BatchStatistics {
+        let (weights, both): (Vec<_>, Vec<_>) = self.by_weight.into_iter().unzip();
+        let mut moved =
+            together(both.into_iter().flat_map(|both| [both.mean, both.variance]).collect(), device).into_iter();
+        let pairs = std::iter::from_fn(|| Some(MeanVariance { mean: moved.next()?, variance: moved.next()? }));
+        BatchStatistics { by_weight: weights.into_iter().zip(pairs).collect() }
+    }
+
     /// Moves the running statistics of a network towards these.
     pub fn apply_to<M: Module>(self, network: M) -> M {
         network.map(&mut UpdateRunningStatistics { statistics: self, path: Vec::new(), weight: None })

@@ -171,14 +171,11 @@ impl BatchNorm {
     }
 
     fn normalise<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
+        if input.device().is_autodiff() && self.training.is_enabled() {
+            return self.with_batch_statistics(input, with_relu);
+        }
         let kind = input.dtype();
-        let input = input.cast(self.kind());
-        let output = if input.device().is_autodiff() && self.training.is_enabled() {
-            self.with_batch_statistics(input, with_relu)
-        } else {
-            self.with_running_statistics(input, with_relu)
-        };
-        output.cast(kind)
+        self.with_running_statistics(input.cast(self.kind()), with_relu).cast(kind)
     }
 
     fn with_running_statistics<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
@@ -194,7 +191,9 @@ impl BatchNorm {
     fn with_batch_statistics<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let values_a_channel = input.shape().num_elements() / input.dims()[1];
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        let (output, mean, variance) = if kernels::supports(&input) {
+        let (output, mean, variance) = if input.dtype() != self.kind() {
+            kernels::normalise_mixed(input, weight, bias, self.epsilon, with_relu)
+        } else if kernels::supports(&input) {
             kernels::normalise(input, weight, bias, self.epsilon, with_relu)
         } else {
             let result = batch_norm_train(input, weight, bias, self.epsilon);

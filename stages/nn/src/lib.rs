@@ -31,6 +31,7 @@ pub mod losses;
 pub mod models;
 pub mod optim;
 pub mod panics;
+pub mod transfer;
 pub mod weights;
 
 pub use error::{LabelledPath, WeightsError};

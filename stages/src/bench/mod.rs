@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub use self::check::{Check, CheckReport, Subject};
 use self::stage_timer::{StageTimer, Timing};
 use self::synthetic_inputs::{SyntheticInputs, distinct_images};
-use crate::context::StageContext;
+use crate::context::{Reporter, StageContext, StageReport};
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::kinds::predict::{Predict, PredictInputs};
@@ -25,7 +25,7 @@ use crate::kinds::train_classifier::{Loss, TrainClassifier, TrainClassifierInput
 use crate::learn::precision::Precision;
 use crate::params::{self, ParamProblem};
 use crate::ports::OutputPorts;
-use athanor_nn::devices::Devices;
+use athanor_nn::devices::{Devices, TuningFolder};
 use athanor_nn::models::Architecture;
 
 /// Number of classes of the Human Protein Atlas challenge.
@@ -113,6 +113,30 @@ impl Bench {
         })
     }
 
+    /// Takes the first steps of the workload, so that its kernels are compiled and tuned, and known in `tuning`; a process that
+    /// takes the same steps is waited for. Prediction is that of the default augmentations.
+    ///
+    /// # Errors
+    /// Those of [`Bench::run`].
+    pub fn warm(&self, tuning: Option<TuningFolder>) -> Result<(), StageError> {
+        self.check()?;
+        let folder = TempDir::new().map_err(StageError::io(&std::env::temp_dir()))?;
+        let synthetic_inputs = SyntheticInputs::new(folder.path(), CLASSES);
+        match self.work {
+            Workload::Train => {
+                let (params, inputs) = self.training(&synthetic_inputs, 1)?;
+                let context = self.context(&synthetic_inputs.folder("training")?, &NoReporter).with_tuning(tuning);
+                run_stage::<TrainClassifier>(&params, inputs, &context)
+            }
+            Workload::Predict => {
+                let params = json!({ "batch": self.batch, "precision": self.precision });
+                let inputs = self.prediction(&synthetic_inputs)?;
+                let context = self.context(&synthetic_inputs.folder("prediction")?, &NoReporter).with_tuning(tuning);
+                run_stage::<Predict>(&params, inputs, &context)
+            }
+        }
+    }
+
     fn check(&self) -> Result<(), StageError> {
         let (arch, size, smallest) = (self.arch, self.size, self.arch.smallest_image());
         if size < smallest {
@@ -133,11 +157,24 @@ impl Bench {
 
     /// Two epochs, the first of which does not count.
     fn train(&self, synthetic_inputs: &SyntheticInputs) -> Result<Option<Timing>, StageError> {
+        let (params, inputs) = self.training(synthetic_inputs, 2)?;
+        let timer = StageTimer::of_epoch(2, self.steps as u64);
+        memory::forget_peak();
+        run_stage::<TrainClassifier>(&params, inputs, &self.context(&synthetic_inputs.folder("training")?, &timer))?;
+        Ok(timer.timing())
+    }
+
+    /// Parameters and inputs of a training.
+    fn training(
+        &self,
+        synthetic_inputs: &SyntheticInputs,
+        epochs: u32,
+    ) -> Result<(Value, TrainClassifierInputs), StageError> {
         let (count, times) = distinct_images(self.batch * self.steps);
         let (images, train) = synthetic_inputs.images(count, self.side())?;
         let params = json!({
             "arch": self.arch, "crop": self.size, "batch": self.batch, "precision": self.precision, "classes": CLASSES,
-            "loss": self.loss, "epochs": 2, "schedule": 1e-4, "upsample": { "share": 1.0, "at_most": times }, "save_every": NEVER,
+            "loss": self.loss, "epochs": epochs, "schedule": 1e-4, "upsample": { "share": 1.0, "at_most": times }, "save_every": NEVER,
         });
         let inputs = TrainClassifierInputs {
             images: vec![images],
@@ -147,43 +184,56 @@ impl Bench {
             pretrained: None,
             soft_labels: None,
         };
-        let timer = StageTimer::of_epoch(2, self.steps as u64);
-        memory::forget_peak();
-        self.stage::<TrainClassifier>(&params, inputs, &synthetic_inputs.folder("training")?, &timer)?;
-        Ok(timer.timing())
+        Ok((params, inputs))
     }
 
     /// The same images twice, of which the first time does not count.
     fn predict(&self, synthetic_inputs: &SyntheticInputs) -> Result<Option<Timing>, StageError> {
-        let (images, ids) = synthetic_inputs.images(self.batch * self.steps, self.side())?;
-        let checkpoint = synthetic_inputs.checkpoint(self.arch, self.size)?;
+        let PredictInputs { checkpoint, images, ids } = self.prediction(synthetic_inputs)?;
         let params = json!({ "batch": self.batch, "precision": self.precision, "augmentations": ["default"] });
         let mut timing = None;
         for round in ["first", "second"] {
-            let (checkpoint, images, ids) = (checkpoint.clone(), vec![images.clone()], Some(ids.clone()));
             let timer = StageTimer::of_all("images");
             memory::forget_peak();
-            let inputs = PredictInputs { checkpoint, images, ids };
-            self.stage::<Predict>(&params, inputs, &synthetic_inputs.folder(round)?, &timer)?;
+            let context = self.context(&synthetic_inputs.folder(round)?, &timer);
+            let inputs = PredictInputs { checkpoint: checkpoint.clone(), images: images.clone(), ids: ids.clone() };
+            run_stage::<Predict>(&params, inputs, &context)?;
             timing = timer.timing();
         }
         Ok(timing)
     }
 
-    /// Runs a stage in a folder.
-    fn stage<K: StageKind>(
-        &self,
-        params: &Value,
-        inputs: K::Inputs,
-        folder: &Path,
-        timer: &StageTimer,
-    ) -> Result<(), StageError> {
-        let params = params::parse::<K::Params>(params).map_err(|problems| wrong(&problems))?;
-        let outputs = K::outputs(&params).into_iter().map(|port| (port.name, folder.join(port.file))).collect();
-        let outputs = K::Outputs::bind(outputs).map_err(|error| StageError::mismatch(error.to_string()))?;
-        let context = StageContext::new(0, self.threads, folder.join("scratch"), timer);
-        K::run(params, inputs, outputs, &context)
+    /// Inputs of a prediction.
+    fn prediction(&self, synthetic_inputs: &SyntheticInputs) -> Result<PredictInputs, StageError> {
+        let (images, ids) = synthetic_inputs.images(self.batch * self.steps, self.side())?;
+        let checkpoint = synthetic_inputs.checkpoint(self.arch, self.size)?;
+        Ok(PredictInputs { checkpoint, images: vec![images], ids: Some(ids) })
     }
+
+    /// The context of a stage whose outputs are beside its scratch folder.
+    fn context<'a>(&self, folder: &Path, reporter: &'a dyn Reporter) -> StageContext<'a> {
+        StageContext::new(0, self.threads, folder.join("scratch"), reporter)
+    }
+}
+
+/// A reporter to which nothing matters.
+struct NoReporter;
+
+impl Reporter for NoReporter {
+    fn report(&self, _: StageReport) {}
+
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a stage in the folder of its scratch folder.
+fn run_stage<K: StageKind>(params: &Value, inputs: K::Inputs, context: &StageContext<'_>) -> Result<(), StageError> {
+    let folder = context.scratch.parent().unwrap_or(&context.scratch);
+    let params = params::parse::<K::Params>(params).map_err(|problems| wrong(&problems))?;
+    let outputs = K::outputs(&params).into_iter().map(|port| (port.name, folder.join(port.file))).collect();
+    let outputs = K::Outputs::bind(outputs).map_err(|error| StageError::mismatch(error.to_string()))?;
+    K::run(params, inputs, outputs, context)
 }
 
 /// Problems of parameters as one error.

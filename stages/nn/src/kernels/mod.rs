@@ -5,6 +5,7 @@
 
 mod autodiff;
 mod flex;
+mod mixed_norm;
 
 use athanor_kernels::conv::Convolution;
 pub(crate) use athanor_kernels::elementwise::AdamStep;
@@ -13,6 +14,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension, tensor::FloatTensor};
 use burn::prelude::*;
 use burn::tensor::DType;
+pub(crate) use mixed_norm::normalise_mixed;
 
 use crate::devices::instruction_set;
 

@@ -4,6 +4,7 @@
 
 mod gathered;
 mod losses;
+mod mixed_norm;
 mod models;
 mod operations;
 mod optim;

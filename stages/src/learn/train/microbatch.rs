@@ -8,6 +8,7 @@ use super::config::TrainingConfig;
 use super::task::TrainingTask;
 use athanor_nn::forward_context::{BatchStatistics, training_pass};
 use athanor_nn::gathered::with_gradient;
+use athanor_nn::transfer::gradients_on;
 use athanor_random::Random;
 
 /// A batch of an optimiser step.
@@ -119,8 +120,8 @@ impl PassOutput {
         PassOutput {
             outputs: self.outputs.map(|outputs| outputs.to_device(device)),
             loss: self.loss.map(|loss| loss.to_device(device)),
-            gradients: self.gradients.map(|gradients| gradients.to_device(device, model)),
-            statistics: self.statistics,
+            gradients: self.gradients.map(|gradients| gradients_on(gradients, device, model)),
+            statistics: self.statistics.map(|statistics| statistics.on(device)),
         }
     }
 }

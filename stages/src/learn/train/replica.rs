@@ -1,8 +1,6 @@
 //! Copies of the network on further devices.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
-use burn::tensor::container::TensorContainer;
 
 use super::config::TrainingConfig;
 use super::microbatch::{Pass, PassContext, PassOutput};
@@ -10,6 +8,7 @@ use super::numbering::number_parameters;
 use super::task::TrainingTask;
 use crate::error::StageError;
 use athanor_nn::models::Model;
+use athanor_nn::transfer::ParameterSnapshot;
 
 /// The network on a further device.
 pub(crate) struct Replica<M> {
@@ -53,52 +52,5 @@ impl<M: Model> Replica<M> {
             self.model = parameters.load_into(self.model.clone());
         }
         PassContext { task, config, model: &self.model, device: &self.device }.run(pass, &mut self.kept)
-    }
-}
-
-/// The parameters and running statistics of a network, by their place in it.
-pub(crate) struct ParameterSnapshot {
-    tensors: TensorContainer<usize>,
-}
-
-impl ParameterSnapshot {
-    /// Those of `network`, copied to `device`.
-    pub(crate) fn on<M: Module>(network: &M, device: &Device) -> ParameterSnapshot {
-        let mut copy = Copy { device, place: 0, tensors: TensorContainer::new() };
-        network.visit(&mut copy);
-        ParameterSnapshot { tensors: copy.tensors }
-    }
-
-    /// Loads them into a network of the same shape.
-    pub(crate) fn load_into<M: Module>(self, network: M) -> M {
-        network.map(&mut Put { place: 0, tensors: self.tensors })
-    }
-}
-
-struct Copy<'a> {
-    device: &'a Device,
-    place: usize,
-    tensors: TensorContainer<usize>,
-}
-
-impl ModuleVisitor for Copy<'_> {
-    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
-        self.tensors.register(self.place, parameter.val().to_device(self.device).detach());
-        self.place += 1;
-    }
-}
-
-struct Put {
-    place: usize,
-    tensors: TensorContainer<usize>,
-}
-
-impl ModuleMapper for Put {
-    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let place = self.place;
-        self.place += 1;
-        let Some(new) = self.tensors.remove::<Tensor<D>>(&place) else { return parameter };
-        let trained = parameter.is_require_grad();
-        parameter.map(|_| if trained { new.require_grad() } else { new })
     }
 }

@@ -10,12 +10,13 @@ use std::iter::once;
 use athanor_nn::devices::{DeviceWorkers, Devices};
 use athanor_nn::forward_context::BatchStatistics;
 use athanor_nn::gathered::{GatheredLoss, gathered_loss};
+use athanor_nn::transfer::ParameterSnapshot;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::prelude::*;
 
 use super::config::TrainingConfig;
 use super::microbatch::{Microbatch, Pass, PassContext, PassOutput};
-use super::replica::{ParameterSnapshot, ReplicaJob};
+use super::replica::ReplicaJob;
 use super::task::TrainingTask;
 
 /// An optimiser step before its gradients are known.
@@ -106,7 +107,9 @@ impl<'a, T: TrainingTask> Step<'a, T> {
                 ReplicaJob { pass, epoch, parameters }
             });
             let round = self.workers.share(jobs, |job| context.run(job.pass, &mut self.kept));
-            round.into_iter().for_each(|output| take(output.on(device, model)));
+            for (place, output) in round.into_iter().enumerate() {
+                take(if place == 0 { output } else { output.on(device, model) });
+            }
             self.is_shared = true;
         }
     }
