@@ -80,6 +80,24 @@ fn nothing_outside_of_its_folder_can_be_written() {
 }
 
 #[test]
+fn who_writes_to_an_input_is_told_of_a_copy_and_not_how_to_change_the_file() {
+    if !has_sandbox() {
+        return;
+    }
+    for line in ["touch inputs/f/secret.csv", "echo x > inputs/f/secret.csv", "echo x >> $PWD/inputs/f/secret.csv"] {
+        let (project, outcome) = outcome_of(line, "    inputs: { f: data/secret.csv }\n");
+        assert_eq!(outcome.code, 1, "{line}: {outcome:?}");
+        assert!(outcome.out.contains("belongs to an input, which a stage only reads"), "{line}: {}", outcome.out);
+        assert!(
+            outcome.out.contains("writable: true") && !outcome.out.contains("`writes: ["),
+            "{line}: {}",
+            outcome.out
+        );
+        assert_eq!(project.read("data/secret.csv"), "secret\n", "{line}");
+    }
+}
+
+#[test]
 fn what_a_stage_needs_is_open_to_it() {
     if !has_sandbox() {
         return;

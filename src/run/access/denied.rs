@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use super::input_copy::of_input;
+
 use crate::run::executor::access_rules::{AccessRules, FileAccess};
 
 /// Folders that are closed to commands. Paths are absolute and free of links.
@@ -43,6 +45,8 @@ impl Closed {
 const SIGNS: [&str; 5] = ["Permission denied", "permission denied", "EACCES", "Errno 13", "os error 13"];
 /// Words of programs that wanted to write.
 const WRITING: [&str; 8] = ["create", "touch", "remove", "mkdir", "write", "open for writing", "rename", "move"];
+/// Folder of a stage's inputs in its own.
+const INPUTS: &str = "inputs";
 /// Number of denials that are named.
 const MOST: usize = 3;
 
@@ -111,6 +115,10 @@ impl Denied<'_> {
         let target = if exists { path.as_path() } else { path.parent()? };
         if self.rules.allow(&path, FileAccess::Write) || !may(target, Access::WRITE_OK) {
             return None;
+        }
+        let written = Path::new(word);
+        if written.starts_with(INPUTS) || written.starts_with(self.folder.join(INPUTS)) {
+            return Some(of_input(word));
         }
         let line = self.closed.shown(if path.starts_with(&self.closed.cache) { return None } else { &path });
         Some(format!("The sandbox keeps it from writing `{shown}`; `writes: [{line}]` in the stage allows that."))

@@ -8,6 +8,7 @@ pub mod config;
 mod containers;
 mod denied;
 mod exemptions;
+mod input_copy;
 mod linked;
 mod not_executable;
 mod outside;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::absent::words;
+use super::input_copy::of_input;
 use super::not_executable::{SIGNS, is_within};
 
 /// Permission of the owner to write.
@@ -19,10 +20,7 @@ pub(super) fn explain(folder: &Path, log: &[String]) -> Option<String> {
     let is_it = |word: &&str| is_within(word) && !word.starts_with("./") && !is_writable(folder, word);
     let path = lines.filter_map(|line| words(line).into_iter().find(is_it)).next()?;
     Some(if is_input(folder, path) {
-        format!(
-            "`{path}` belongs to an input, which a stage only reads. A copy may be changed: \
-             `inputs: {{ NAME: {{ from: …, writable: true }} }}` gives the stage one."
-        )
+        of_input(path)
     } else {
         format!(
             "`{path}` is read-only: inputs are, and so are copies that `cp` makes of them. `chmod -R u+w` after the `cp` allows \
