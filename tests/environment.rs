@@ -182,9 +182,12 @@ fn a_version_command_that_fails_is_a_mistake() {
     project.edit("cat tool-version\"", "echo no such tool >&2; exit 7\"");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
-    for sign in
-        ["the version command `echo x >> asked; echo no such tool >&2; exit 7`", "7: no such tool", "p.yaml:4:3"]
-    {
+    for sign in [
+        "the version command `echo x >> asked; echo no such tool >&2; exit 7`",
+        "exit status 7:",
+        "no such tool",
+        "p.yaml:4:3",
+    ] {
         assert!(outcome.err.contains(sign), "{sign}: {}", outcome.err);
     }
 }
