@@ -29,10 +29,10 @@ pub(super) fn devices(command: &DevicesCommand) -> Result<u8, Exit> {
         return print(&describe(&capacity, &found, &support));
     }
     if let Some(reason) = support.refusal() {
-        return Err(Exit::failed(format!("error: this program can use no GPU: {reason}")));
+        return Err(Exit::failed(format!("this program can use no GPU: {reason}")));
     }
     if ids.is_empty() {
-        return Err(Exit::failed("error: no GPU is given to the run, and only GPUs have kernels that are compiled"));
+        return Err(Exit::failed("no GPU is given to the run, and only GPUs have kernels that are compiled"));
     }
     for gpu in one_of_each_model(&ids, gpus.list.as_ref().ok()) {
         warm(command, &program, gpu, cpus.amount as usize)?;
