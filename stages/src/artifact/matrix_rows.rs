@@ -10,7 +10,7 @@ use athanor_images::file_type::FileType;
 use npyz::{DType, NpyHeader, Order};
 
 use super::matrix_element::{Element, refusal};
-use super::npy_guard;
+use super::npy_guard::{self, HeaderProblem};
 use crate::error::StageError;
 
 /// Advice for a file that lacks its end.
@@ -52,8 +52,12 @@ impl MatrixRows {
             return Err(wrong("the file is empty".to_owned(), CUT_SHORT));
         }
         let mut reader = BufReader::new(file);
-        if let Some(problem) = npy_guard::problem(&mut reader).map_err(unreadable)? {
-            return Err(wrong(problem, "Save it again: `numpy.save(file, array)`."));
+        match npy_guard::problem(&mut reader).map_err(unreadable)? {
+            Some(HeaderProblem::TooMany(message)) => return Err(wrong(message, CUT_SHORT)),
+            Some(HeaderProblem::NoArray(message)) => {
+                return Err(wrong(message, "Save it again: `numpy.save(file, array)`."));
+            }
+            None => {}
         }
         let header = NpyHeader::from_reader(&mut reader).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => wrong("the file ends within its header".to_owned(), CUT_SHORT),
