@@ -84,7 +84,9 @@ fn who_writes_to_an_input_is_told_of_a_copy_and_not_how_to_change_the_file() {
     if !has_sandbox() {
         return;
     }
-    for line in ["touch inputs/f/secret.csv", "echo x > inputs/f/secret.csv", "echo x >> $PWD/inputs/f/secret.csv"] {
+    for line in
+        ["cp /dev/null inputs/f/secret.csv", "echo x > inputs/f/secret.csv", "echo x >> $PWD/inputs/f/secret.csv"]
+    {
         let (project, outcome) = outcome_of(line, "    inputs: { f: data/secret.csv }\n");
         assert_eq!(outcome.code, 1, "{line}: {outcome:?}");
         assert!(outcome.out.contains("belongs to an input, which a stage only reads"), "{line}: {}", outcome.out);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::input_copy::of_input;
+use super::input_copy::{INPUTS, of_input};
 
 use crate::run::executor::access_rules::{AccessRules, FileAccess};
 
@@ -45,8 +45,6 @@ impl Closed {
 const SIGNS: [&str; 5] = ["Permission denied", "permission denied", "EACCES", "Errno 13", "os error 13"];
 /// Words of programs that wanted to write.
 const WRITING: [&str; 8] = ["create", "touch", "remove", "mkdir", "write", "open for writing", "rename", "move"];
-/// Folder of a stage's inputs in its own.
-const INPUTS: &str = "inputs";
 /// Number of denials that are named.
 const MOST: usize = 3;
 

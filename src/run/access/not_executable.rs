@@ -1,9 +1,11 @@
 //! Scripts that a stage was to run as a program, and that may not be executed: archives and other systems drop the permission.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path};
 
 use super::absent::words;
+use super::input_copy::INPUTS;
 
 /// Signs that a file may not be executed, or used otherwise.
 pub(super) const SIGNS: [&str; 3] = ["Permission denied", "permission denied", "EACCES"];
@@ -25,7 +27,9 @@ pub(super) fn explain(folder: &Path, log: &[String]) -> Option<String> {
         })
     };
     let lines = log.iter().filter(by_shell).filter(|line| !WORDS.iter().any(|word| line.contains(word)));
-    let is_it = |word: &&str| is_within(word) && is_plain_file(&folder.join(word));
+    // To write to an input is denied in the same words.
+    let may_be_run = |word: &str| !Path::new(word).starts_with(INPUTS) || is_program(&folder.join(word));
+    let is_it = |word: &&str| is_within(word) && is_plain_file(&folder.join(word)) && may_be_run(word);
     let path = lines.filter_map(|line| words(line).into_iter().find(is_it)).next()?.trim_start_matches("./");
     Some(format!(
         "`{path}` may not be executed: `chmod +x {path}` allows that, or let the line name what runs it, such as `bash {path}`."
@@ -35,6 +39,13 @@ pub(super) fn explain(folder: &Path, log: &[String]) -> Option<String> {
 /// Whether `word` leads nowhere but into the folder it is joined to.
 pub(super) fn is_within(word: &str) -> bool {
     Path::new(word).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// Whether a file begins as scripts and programs do.
+fn is_program(path: &Path) -> bool {
+    let mut begin = [0; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && (begin == *b"#!" || begin == *b"\x7fE")
 }
 
 fn is_plain_file(path: &Path) -> bool {
