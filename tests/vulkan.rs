@@ -2,21 +2,12 @@
 
 mod support;
 
-use support::{Outcome, Project};
+use support::{Outcome, Project, TRAINING};
 
-/// A pipeline that trains one small network on a GPU, and a command that says which GPUs it was given.
-const TRAINING: &str = "athanor: 1
-name: t
-stages:
-  cells: { kind: synthetic_cells, params: { train: 24, external: 4, test: 8, size: 64 } }
-  train: { kind: pack_images, inputs: { images: cells.train_images } }
-  test: { kind: pack_images, inputs: { images: cells.test_images } }
-  model:
-    kind: train_classifier
-    inputs: { images: [train, test], train: cells.train, validation: cells.test_labels }
-    params: { arch: resnet18, crop: 32, batch: 8, epochs: 1 }
-    resources: { gpus: 1 }
-  given:
+/// Results of [`TRAINING`].
+const RESULTS: &str = "results: { training: model.metrics }\n";
+/// Commands that say which GPUs they were given, in their place.
+const MORE: &str = "  given:
     kind: command
     resources: { gpus: 1 }
     run: echo \"[$ATHANOR_VULKAN_DEVICES] [$CUDA_VISIBLE_DEVICES]\" > ${{ outputs.o }}
@@ -28,7 +19,7 @@ results: { training: model.metrics, given: given, not-given: not-given }
 /// Variable without which a device that computes on the CPU does not count.
 const SOFTWARE: &str = "ATHANOR_VULKAN_SOFTWARE";
 
-/// What the program prints with the devices of Mesa's that compute on the CPU and no others; whether they count is said.
+/// Outcome of the program with the devices of Mesa's that compute on the CPU and no others; whether they count is said.
 fn on_the_cpu(project: &Project, counts: bool, arguments: &[&str]) -> Outcome {
     let mut command = project.command(arguments);
     command
@@ -40,7 +31,7 @@ fn on_the_cpu(project: &Project, counts: bool, arguments: &[&str]) -> Outcome {
 
 /// A project, where this build and this machine have what it needs.
 fn project() -> Option<Project> {
-    let project = Project::new(TRAINING);
+    let project = Project::new(&TRAINING.replace(RESULTS, MORE));
     let found = on_the_cpu(&project, true, &["find-vulkan"]).out;
     if !found.contains("\"is_software\":true") {
         support::skips("no device of Vulkan's computes on the CPU, or this build has no use for one");

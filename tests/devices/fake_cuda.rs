@@ -55,7 +55,7 @@ impl Machine {
         sources.len()
     }
 
-    /// What the driver counted in the processes that launched kernels.
+    /// Counts of the driver in the processes that launched kernels.
     fn counted(&self) -> Vec<serde_json::Value> {
         self.project.read("log").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

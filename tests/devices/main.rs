@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{Outcome, Project};
+use support::{Outcome, Project, TRAINING};
 
 const PIPELINE: &str = "athanor: 1
 name: p
@@ -192,21 +192,6 @@ fn without_nvml_nvidia_smi_is_asked() {
     let warned = with_smi(&["run", "p.yaml", "--force", "train"], None);
     assert!(warned.err.contains("the GPU 0 (Quadro RTX 6000) is in use by process 1"), "{warned:?}");
 }
-
-/// A pipeline that trains one small network on a GPU.
-const TRAINING: &str = "athanor: 1
-name: t
-stages:
-  cells: { kind: synthetic_cells, params: { train: 24, external: 4, test: 8, size: 64 } }
-  train: { kind: pack_images, inputs: { images: cells.train_images } }
-  test: { kind: pack_images, inputs: { images: cells.test_images } }
-  model:
-    kind: train_classifier
-    inputs: { images: [train, test], train: cells.train, validation: cells.test_labels }
-    params: { arch: resnet18, crop: 32, batch: 8, epochs: 1 }
-    resources: { gpus: 1 }
-results: { training: model.metrics }
-";
 
 #[test]
 fn a_build_that_can_use_no_gpu_compiles_no_kernels() {

@@ -24,6 +24,21 @@ pub(crate) struct Project {
     folder: TempDir,
 }
 
+/// A pipeline that trains one small network on a GPU.
+pub(crate) const TRAINING: &str = "athanor: 1
+name: t
+stages:
+  cells: { kind: synthetic_cells, params: { train: 24, external: 4, test: 8, size: 64 } }
+  train: { kind: pack_images, inputs: { images: cells.train_images } }
+  test: { kind: pack_images, inputs: { images: cells.test_images } }
+  model:
+    kind: train_classifier
+    inputs: { images: [train, test], train: cells.train, validation: cells.test_labels }
+    params: { arch: resnet18, crop: 32, batch: 8, epochs: 1 }
+    resources: { gpus: 1 }
+results: { training: model.metrics }
+";
+
 /// What a run of the program came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
