@@ -13,7 +13,7 @@ use super::edits;
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::program::SIZE;
-use super::project_dir::{Around, Broken, Going, ProjectDir, Ran};
+use super::project_dir::{Broken, Going, ProjectDir, Ran, RunEnvironment};
 use super::request::Request;
 use super::scale::Size;
 
@@ -36,7 +36,7 @@ pub(crate) fn case(seed: u64) -> Result<u64, String> {
             folder: root.join(folder.to_string()),
             cache: root.join("cache"),
             clock: Clock::Real,
-            around: Around::default(),
+            environment: RunEnvironment::default(),
         }
     };
     let places: Vec<ProjectDir> = (0..projects.len()).map(place).collect();

@@ -12,7 +12,7 @@ use super::made::Made;
 use super::model::{Computation, Computed, Key, World, compute};
 use super::pack::CONTENT;
 use super::pipeline::{Project, Work};
-use super::project_dir::{Around, Broken, Going, ProjectDir, Ran};
+use super::project_dir::{Broken, Going, ProjectDir, Ran, RunEnvironment};
 use super::request::Request;
 use super::scale::Size;
 use super::wiring::wire;
@@ -64,7 +64,7 @@ fn go_through(seed: u64, collects_always: bool) -> Result<u64, String> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let (home, cache) = (root.join("project"), root.join("cache"));
-    let place = ProjectDir { folder: home, cache, clock: Clock::Real, around: Around::default() };
+    let place = ProjectDir { folder: home, cache, clock: Clock::Real, environment: RunEnvironment::default() };
     std::fs::create_dir(&place.folder).unwrap();
     let mut rng = Rng::with_seed(seed);
     let mut case = Case {
@@ -133,12 +133,12 @@ impl Case {
     pub(crate) fn start(&mut self, request: &Request, broken: &Broken) -> Going {
         self.place.write(&self.project, broken);
         self.place.clock = self.place.clock.jump(&mut self.rng);
-        self.place.around = Around::any(&mut self.rng);
+        self.place.environment = RunEnvironment::any(&mut self.rng);
         // A sandbox keeps stages from writing to what they are only to read.
-        self.place.around.is_sandboxed &= !self.is_spoiling;
+        self.place.environment.is_sandboxed &= !self.is_spoiling;
         self.runs += 1;
-        let ProjectDir { clock, around, .. } = &self.place;
-        self.story.push(format!("run, broken {:?}, {clock:?}, {around:?}", broken.keys()));
+        let ProjectDir { clock, environment, .. } = &self.place;
+        self.story.push(format!("run, broken {:?}, {clock:?}, {environment:?}", broken.keys()));
         self.place.start(&self.project, request)
     }
 

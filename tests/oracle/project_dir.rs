@@ -25,20 +25,20 @@ pub(crate) struct ProjectDir {
     /// How the clock stands.
     pub(crate) clock: Clock,
     /// The user's variables and whether commands run in a sandbox, which change nothing.
-    pub(crate) around: Around,
+    pub(crate) environment: RunEnvironment,
 }
 
-/// What surrounds a run.
+/// Environment of a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Around {
+pub(crate) struct RunEnvironment {
     pub(crate) is_sandboxed: bool,
     /// The number in the user's variables.
     pub(crate) number: u32,
 }
 
-impl Around {
-    pub(crate) fn any(rng: &mut Rng) -> Around {
-        Around { is_sandboxed: rng.bool(), number: rng.u32(0..3) }
+impl RunEnvironment {
+    pub(crate) fn any(rng: &mut Rng) -> RunEnvironment {
+        RunEnvironment { is_sandboxed: rng.bool(), number: rng.u32(0..3) }
     }
 }
 
@@ -111,7 +111,7 @@ impl ProjectDir {
     fn athanor(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(&self.folder).arg("--cache").arg(&self.cache);
-        let Around { is_sandboxed, number } = self.around;
+        let RunEnvironment { is_sandboxed, number } = self.environment;
         command.env("ATHANOR_SANDBOX", if is_sandboxed { "on" } else { "off" });
         // Stages leave signs in the project folder.
         command.env("ATHANOR_SANDBOX_WRITES", "broken");
