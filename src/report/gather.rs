@@ -18,7 +18,7 @@ use crate::report::earlier_plan;
 use crate::report::figures::fitting;
 use crate::report::parameters::{self, Parameters};
 use crate::report::results::{KnownResults, fresh_results, results_of};
-use crate::report::timeline::RunStory;
+use crate::report::timeline::RunState;
 use crate::run::attempts::annex::Annex;
 use crate::run::attempts::facts::Facts;
 use crate::run::inputs::fingerprint::recorded_recipe;
@@ -56,11 +56,11 @@ pub(crate) struct ReportRequest<'r> {
 
 /// Gathers the data of a report.
 pub(crate) fn gather(request: &ReportRequest<'_>) -> Result<ReportData, RunError> {
-    gather_with_story(request).map(|(data, _)| data)
+    gather_with_state(request).map(|(data, _)| data)
 }
 
 /// Gathers the data of a report, and what happened in the run that it shows.
-pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportData, RunStory), RunError> {
+pub(crate) fn gather_with_state(request: &ReportRequest<'_>) -> Result<(ReportData, RunState), RunError> {
     let ReportRequest { session, cache, .. } = *request;
     let (plan, history) = (session.plan, session.history());
     let summaries = history.summaries()?;
@@ -77,12 +77,12 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     // An earlier run may have had instances that the pipeline file has lost.
     let whole = request.run.and_then(|_| earlier_plan::with_gone(plan, &results, &events, cache));
     let plan: &Plan = whole.as_ref().unwrap_or(plan);
-    let mut story = RunStory::of(plan, &events);
+    let mut run_state = RunState::of(plan, &events);
     let with_results = plan.instances.iter().filter(|instance| results.contains_key(&instance.name));
-    story.add_unchanged(with_results.map(|instance| instance.id.index()), session.plan.instances.len());
-    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story));
+    run_state.add_unchanged(with_results.map(|instance| instance.id.index()), session.plan.instances.len());
+    let run = shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &run_state));
     if run.as_ref().is_some_and(|run| run.outcome == KILLED) {
-        story.end_with_its_run();
+        run_state.end_with_its_run();
     }
     let mut data = ReportData {
         pipeline: plan.name.clone(),
@@ -96,20 +96,20 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         params: parameters::of_stages(plan, &parameters_at(request, plan, &results)),
         ..ReportData::default()
     };
-    let (mut curves, figures) = fill_instances(&mut data, request, plan, &results, &statuses, &story);
-    for ((i, metric), points) in &story.curves {
+    let (mut curves, figures) = fill_instances(&mut data, request, plan, &results, &statuses, &run_state);
+    for ((i, metric), points) in &run_state.curves {
         let (x, y) = points.iter().copied().unzip();
         curves.push(CurveData { i: *i, metric: metric.clone(), x, y, other: false });
     }
     data.curves = thinned(curves);
     (data.figures, data.figures_left_out) = fitting(figures, &data.instances.stage);
     data.headline = headline_of(plan, &data.metrics);
-    data.failures = story.failures.clone();
-    data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.is_empty());
+    data.failures = run_state.failures.clone();
+    data.timeline = Some(run_state.timeline.clone()).filter(|timeline| !timeline.is_empty());
     if let Some(other) = request.other {
         let before = results_of(history, &summaries, other)?;
         let events = history.events(other)?;
-        data.other = Some(run_data(history, &summaries, other, &events, &RunStory::of(plan, &events)));
+        data.other = Some(run_data(history, &summaries, other, &events, &RunState::of(plan, &events)));
         comparison::compare_into(&mut data, cache, plan, &before, &results);
     }
     if request.comparison {
@@ -119,14 +119,20 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     data.metric_order = metric_order(&data.metrics, &data.curves);
     data.first_curves = first_curves(&data.metric_order, &data.curves);
     data.telling = data.metric_order.iter().take_while(|name| tells_quality(name)).count();
-    Ok((data, story))
+    Ok((data, run_state))
 }
 
-fn run_data(history: &History, summaries: &[RunSummary], run: &RunId, events: &[Stamped], story: &RunStory) -> RunData {
+fn run_data(
+    history: &History,
+    summaries: &[RunSummary],
+    run: &RunId,
+    events: &[Stamped],
+    run_state: &RunState,
+) -> RunData {
     let summary = summaries.iter().find(|summary| summary.run == *run);
     let begun = events.first().map(|first| first.time.as_millisecond());
     let so_far = events.last().zip(begun).map(|(last, begun)| (last.time.as_millisecond() - begun).cast_unsigned());
-    let outcome = match story.outcome.or(summary.map(|summary| summary.outcome)) {
+    let outcome = match run_state.outcome.or(summary.map(|summary| summary.outcome)) {
         Some(outcome) => outcome_name(outcome),
         None if history.is_running().unwrap_or(false) => "running",
         None => KILLED,
@@ -197,7 +203,7 @@ fn fill_instances(
     plan: &Plan,
     results: &KnownResults,
     statuses: &[Option<Status>],
-    story: &RunStory,
+    run_state: &RunState,
 ) -> (Vec<CurveData>, Vec<FigureEntry>) {
     let (mut curves, mut figures) = (Vec::new(), Vec::new());
     let (mut reasons, mut environments) = (Distinct::default(), Distinct::default());
@@ -210,7 +216,11 @@ fn fill_instances(
         let columns = &mut data.instances;
         columns.name.push(instance.name.clone());
         columns.stage.push(instance.stage);
-        columns.state.push(state_of(result.is_some(), status, story.state_for(at, result.map(|it| it.fingerprint))));
+        columns.state.push(state_of(
+            result.is_some(),
+            status,
+            run_state.state_for(at, result.map(|it| it.fingerprint)),
+        ));
         columns.duration_ms.push(record.as_ref().map(|record| record.duration_ms));
         columns.cpu_ms.push(facts.used.map(|used| used.cpu_ms));
         columns.peak.push(facts.used.map(|used| used.peak_memory));

@@ -16,7 +16,7 @@ const MAX_FAILURES: usize = 50;
 
 /// Events of a run, read as one.
 #[derive(Debug, Default)]
-pub(crate) struct RunStory {
+pub(crate) struct RunState {
     /// State of each instance that anything happened to.
     pub states: HashMap<usize, InstanceState>,
     /// Timeline.
@@ -53,38 +53,38 @@ pub(crate) struct RunStory {
     there: HashMap<usize, i64>,
 }
 
-impl RunStory {
+impl RunState {
     /// Reads events in their order. Instances that the plan no longer has are left out.
-    pub(crate) fn of(plan: &Plan, events: &[Stamped]) -> RunStory {
+    pub(crate) fn of(plan: &Plan, events: &[Stamped]) -> RunState {
         let numbers: HashMap<&str, usize> =
             plan.instances.iter().map(|instance| (instance.name.as_str(), instance.id.index())).collect();
-        let mut story = RunStory::default();
+        let mut run_state = RunState::default();
         if let (Some(first), Some(last)) = (events.first(), events.last()) {
-            story.timeline.begin = first.time.as_millisecond();
-            story.timeline.end = last.time.as_millisecond();
+            run_state.timeline.begin = first.time.as_millisecond();
+            run_state.timeline.end = last.time.as_millisecond();
         }
         for stamped in events {
             match &stamped.event {
-                RunEvent::RunStarted { instances, .. } => story.wanted = *instances,
+                RunEvent::RunStarted { instances, .. } => run_state.wanted = *instances,
                 RunEvent::RunFinished { outcome, counts, .. } => {
-                    (story.outcome, story.found) = (Some(*outcome), Some(counts.cached));
+                    (run_state.outcome, run_state.found) = (Some(*outcome), Some(counts.cached));
                 }
-                RunEvent::Notice { message } => story.messages.push(message.clone()),
-                RunEvent::StopRequested { .. } => story.is_stopping = true,
+                RunEvent::Notice { message } => run_state.messages.push(message.clone()),
+                RunEvent::StopRequested { .. } => run_state.is_stopping = true,
                 event => {
                     if let Some(number) = event.instance().and_then(|name| numbers.get(name)) {
-                        story.apply(plan, *number, event, stamped.time.as_millisecond());
+                        run_state.apply(plan, *number, event, stamped.time.as_millisecond());
                     }
                 }
             }
         }
-        let end = story.timeline.end;
-        let Spans { state, end: ends, .. } = &mut story.timeline.spans;
-        for span in story.running.values().copied().filter(|span| state[*span] == InstanceState::Running) {
+        let end = run_state.timeline.end;
+        let Spans { state, end: ends, .. } = &mut run_state.timeline.spans;
+        for span in run_state.running.values().copied().filter(|span| state[*span] == InstanceState::Running) {
             ends[span] = end;
         }
-        story.timeline.critical = story.critical_path(plan);
-        story
+        run_state.timeline.critical = run_state.critical_path(plan);
+        run_state
     }
 
     /// Adds what was found in the cache as an earlier run had left it, of which the log has no line: of these instances, which have
@@ -341,17 +341,17 @@ stages:
         };
         let placed = RunEvent::Placed { instance: owned("a"), job: owned("7"), node: owned("n1") };
         let mut events = vec![at(100, started("a")), at(110, queued(Some("Priority"))), at(120, started("c"))];
-        let waits = RunStory::of(&plan(), &events);
+        let waits = RunState::of(&plan(), &events);
         assert_eq!(waits.states[&0], InstanceState::Waiting);
         assert_eq!(waits.queued[&0], "in job 7: Priority");
         assert_eq!(waits.running_instances().map(|(number, ..)| number).collect::<Vec<_>>(), [2]);
         assert_eq!(waits.timeline.spans.end, [110, 120], "it does not work yet");
         events.extend([at(150, placed), at(190, RunEvent::Storing { instance: owned("a") })]);
-        let story = RunStory::of(&plan(), &events);
-        let spans = &story.timeline.spans;
+        let run_state = RunState::of(&plan(), &events);
+        let spans = &run_state.timeline.spans;
         assert_eq!((spans.ready[0], spans.start[0], spans.end[0]), (Some(100), 150, 190));
         assert_eq!(spans.node, [Some(owned("n1")), None]);
-        assert_eq!(story.nodes[&0], "n1");
+        assert_eq!(run_state.nodes[&0], "n1");
     }
 
     #[test]
@@ -367,23 +367,23 @@ stages:
             at(170, started("b")),
             at(300, RunEvent::Skipped { instance: owned("b"), because: owned("a") }),
         ];
-        let story = RunStory::of(&plan, &events);
-        let spans = &story.timeline.spans;
+        let run_state = RunState::of(&plan, &events);
+        let spans = &run_state.timeline.spans;
         assert_eq!((&spans.i, &spans.start), (&vec![0, 2, 1], &vec![110, 120, 170]));
         assert_eq!(spans.end, [150, 160, 300], "what still runs ends with the log");
         assert_eq!(spans.ready, [Some(100), Some(100), Some(155)]);
-        assert_eq!(story.timeline.critical, [0, 1]);
-        assert_eq!(story.states[&1], InstanceState::Skipped);
-        assert_eq!(story.outcome, None);
+        assert_eq!(run_state.timeline.critical, [0, 1]);
+        assert_eq!(run_state.states[&1], InstanceState::Skipped);
+        assert_eq!(run_state.outcome, None);
     }
 
     #[test]
     fn what_a_killed_run_was_at_is_interrupted() {
-        let mut story = RunStory::of(&plan(), &[at(110, started("a")), at(120, started("c"))]);
-        assert_eq!(story.states[&0], InstanceState::Running);
-        story.end_with_its_run();
-        assert_eq!(story.states[&0], InstanceState::Interrupted);
-        assert_eq!(story.timeline.spans.state, [InstanceState::Interrupted; 2]);
-        assert_eq!(story.running_instances().count(), 0);
+        let mut run_state = RunState::of(&plan(), &[at(110, started("a")), at(120, started("c"))]);
+        assert_eq!(run_state.states[&0], InstanceState::Running);
+        run_state.end_with_its_run();
+        assert_eq!(run_state.states[&0], InstanceState::Interrupted);
+        assert_eq!(run_state.timeline.spans.state, [InstanceState::Interrupted; 2]);
+        assert_eq!(run_state.running_instances().count(), 0);
     }
 }

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::plan::InstanceId;
 use crate::report::data::{InstanceState, ReportData};
-use crate::report::gather::{ReportRequest, gather_with_story};
+use crate::report::gather::{ReportRequest, gather_with_state};
 use crate::report::live::LiveSource;
 use crate::report::page;
-use crate::report::timeline::RunStory;
+use crate::report::timeline::RunState;
 use crate::run::control::ControlRequest;
 use crate::run::state::history::Ledger;
 use crate::run::{RunError, Session};
@@ -147,26 +147,26 @@ impl Feed<'_> {
             file: self.file.clone(),
             now,
         };
-        let (mut report, story) = gather_with_story(&request)?;
+        let (mut report, run_state) = gather_with_state(&request)?;
         report.made = 0;
         let version = serde_json::to_vec(&report).map_or_else(|_| String::new(), |json| Digest::of(&json).to_string());
         report.made = now.as_millisecond();
         let ledger = self.session.history().ledger()?;
-        let live = self.now(&report, &story, &ledger);
+        let live = self.now(&report, &run_state, &ledger);
         Ok(LiveData { report, version, mark, live })
     }
 
-    fn now(&self, report: &ReportData, story: &RunStory, ledger: &Ledger) -> Now {
+    fn now(&self, report: &ReportData, run_state: &RunState, ledger: &Ledger) -> Now {
         let names = &report.instances.name;
         let is_running = report.run.as_ref().is_some_and(|run| run.outcome == "running");
         let expected = |name: &str| ledger.instances.get(name).and_then(|entry| entry.duration_ms);
-        let running = story.running_instances().filter(|_| is_running).map(|(number, since, log)| {
+        let running = run_state.running_instances().filter(|_| is_running).map(|(number, since, log)| {
             let expected = expected(&names[number]);
-            let progress = story.progress.get(&number);
+            let progress = run_state.progress.get(&number);
             let (done, total) = progress.map(|(pace, _)| (pace.done, pace.total)).unwrap_or_default();
             let by_pace = progress.and_then(|(pace, _)| pace.seconds_left(|since| (report.made - since) as f64 / 1e3));
             let by_last = || expected.map(|expected| (expected.cast_signed() - (report.made - since).max(0)).max(0));
-            let of_it = story.metrics.iter().filter(|((of, _), _)| *of == number);
+            let of_it = run_state.metrics.iter().filter(|((of, _), _)| *of == number);
             RunningInstance {
                 instance: names[number].clone(),
                 since,
@@ -174,7 +174,7 @@ impl Feed<'_> {
                 total,
                 unit: progress.map(|(_, unit)| unit.clone()).unwrap_or_default(),
                 left: by_pace.map(|seconds| (seconds * 1e3) as i64).or_else(by_last),
-                node: story.nodes.get(&number).cloned(),
+                node: run_state.nodes.get(&number).cloned(),
                 metrics: of_it.map(|((_, name), value)| (name.clone(), *value)).collect(),
                 log: report.run.as_ref().map(|run| self.log_end(&run.id, log)).unwrap_or_default(),
             }
@@ -194,18 +194,18 @@ impl Feed<'_> {
         });
         Now {
             running,
-            waiting: if is_running { self.waiting(report, story) } else { Vec::new() },
+            waiting: if is_running { self.waiting(report, run_state) } else { Vec::new() },
             done,
             total: states.len(),
             eta: eta.filter(|_| is_running),
-            messages: story.messages.iter().rev().take(MESSAGES).rev().cloned().collect(),
-            stopping: story.is_stopping,
+            messages: run_state.messages.iter().rev().take(MESSAGES).rev().cloned().collect(),
+            stopping: run_state.is_stopping,
             controls: self.controls,
         }
     }
 
     /// First instances that wait, those first that wait for no other one.
-    fn waiting(&self, report: &ReportData, story: &RunStory) -> Vec<WaitingInstance> {
+    fn waiting(&self, report: &ReportData, run_state: &RunState) -> Vec<WaitingInstance> {
         let (names, states) = (&report.instances.name, &report.instances.state);
         let plan = self.session.plan;
         let mut waiting: Vec<(usize, WaitingInstance)> = Vec::new();
@@ -214,7 +214,7 @@ impl Feed<'_> {
             let is_missing = |at: &usize| !matches!(states[*at], InstanceState::Done | InstanceState::Cached);
             let mut missing: Vec<usize> = producers.filter(is_missing).collect();
             missing.sort_unstable();
-            let why = match (missing.as_slice(), story.queued.get(&number)) {
+            let why = match (missing.as_slice(), run_state.queued.get(&number)) {
                 ([], Some(why)) => why.clone(),
                 ([], None) => "for free CPUs, memory or GPUs".to_owned(),
                 ([one], _) => format!("for {}", names[*one]),
