@@ -116,10 +116,20 @@ enum Order {
 /// Answer of the queue.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// A submission has this number.
-    Submitted(String, String),
+    /// A submission was taken.
+    Submitted {
+        /// Token of the submission.
+        token: String,
+        /// Number of its job.
+        job: String,
+    },
     /// A submission was refused for good.
-    Refused(String, String),
+    Refused {
+        /// Token of the submission.
+        token: String,
+        /// Message of the queue.
+        message: String,
+    },
     /// The queue does not answer for now, as this sentence says.
     Busy(String),
     /// All jobs that it knows of, with those it had forgotten and somebody else knows.
@@ -245,13 +255,13 @@ fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(
             match system.submit(&submission) {
                 Ok(job) => {
                     bucket.backoff = FIRST_BACKOFF;
-                    on_answer(Answer::Submitted(token, job));
+                    on_answer(Answer::Submitted { token, job });
                 }
                 Err(Refusal { message, is_for_now: true }) => {
                     on_answer(Answer::Busy(message));
                     waiting.push(Waiting { submission, due: Instant::now() + bucket.refused() });
                 }
-                Err(Refusal { message, .. }) => on_answer(Answer::Refused(token, message)),
+                Err(Refusal { message, .. }) => on_answer(Answer::Refused { token, message }),
             }
         }
     }

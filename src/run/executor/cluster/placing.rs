@@ -53,9 +53,9 @@ impl JobOptions {
     }
 }
 
-/// Place of an attempt.
+/// Assignment of an attempt to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Assignment {
     /// Whether it has a job of its own.
     pub is_own: bool,
     /// Options of its job.
@@ -73,8 +73,13 @@ pub(super) struct Earlier {
     pub ran_out_of_memory: u32,
 }
 
-/// Place of an attempt of `instance`, which is expected to need this long.
-pub(super) fn place(instance: &Instance, expected: Option<Duration>, earlier: Earlier, config: &SlurmConfig) -> Place {
+/// Assignment of an attempt of `instance`, which is expected to need this long.
+pub(super) fn assign(
+    instance: &Instance,
+    expected: Option<Duration>,
+    earlier: Earlier,
+    config: &SlurmConfig,
+) -> Assignment {
     let ClusterOptions { time, partition, account, qos, extra } = instance.cluster.clone();
     let mut resources = instance.resources.clone();
     if let Some(memory) = resources.memory.filter(|_| earlier.ran_out_of_memory > 0) {
@@ -103,7 +108,7 @@ pub(super) fn place(instance: &Instance, expected: Option<Duration>, earlier: Ea
         // Nobody shares it there.
         resources.gpus = GpuShare::whole(1);
     }
-    Place { is_own, options, resources }
+    Assignment { is_own, options, resources }
 }
 
 /// Number of shared jobs that are worth starting for attempts that are expected to need this long.
@@ -150,8 +155,8 @@ mod tests {
 
     fn placed(keys: &str, expected: Option<u64>) -> (bool, JobOptions) {
         let expected = expected.map(Duration::from_secs);
-        let place = place(&instance(keys), expected, Earlier::default(), &config());
-        (place.is_own, place.options)
+        let assignment = assign(&instance(keys), expected, Earlier::default(), &config());
+        (assignment.is_own, assignment.options)
     }
 
     #[test]
@@ -197,7 +202,7 @@ mod tests {
         let instance = instance("    resources: { memory: 4GiB }\n");
         let memory = |times| {
             let earlier = Earlier { ran_out_of_memory: times, ran_out_of_time: false };
-            place(&instance, None, earlier, &config()).options.memory.map(|bytes| bytes >> 30)
+            assign(&instance, None, earlier, &config()).options.memory.map(|bytes| bytes >> 30)
         };
         assert_eq!([memory(0), memory(1), memory(2)], [Some(4), Some(6), Some(9)]);
     }

@@ -1,9 +1,9 @@
 //! The node that an agent runs on: its name, its job, and what it may use.
 
-use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::machine::gpus::{self, GpuDevice, GpuId, VISIBLE_DEVICES};
 use crate::run::executor::machine::{cpus, memory};
 use crate::run::executor::resources::Capacity;
@@ -14,7 +14,7 @@ use super::super::messages::AgentSpec;
 /// Environment of an agent.
 pub(crate) struct AgentHost {
     /// Variables of its process.
-    pub variables: Vec<(OsString, OsString)>,
+    pub variables: Vec<EnvironmentVariable>,
     /// Path of this program's binary.
     pub program: PathBuf,
 }

@@ -9,7 +9,7 @@ use crate::run::executor::job::{Exit, JobEvent};
 use super::super::folder::names;
 use super::super::messages::{AgentSpec, Request};
 use super::jobs::job_number;
-use super::{ClusterJob, Controller, Left, Step};
+use super::{ClusterJob, Controller, Left, QueuedRequest, Step};
 
 impl Controller {
     /// Takes over what a killed run has left in the folder, if that is where this run works.
@@ -59,14 +59,17 @@ impl Controller {
         let is_of_job = self.jobs.get(queue).is_some_and(|job| !job.is_over);
         for file in names(&folder) {
             match read_request(&folder.join(&file)).filter(|_| is_of_job) {
-                Some(request) => self.note_left(request, None, Some((queue.to_owned(), file))),
+                Some(request) => {
+                    let queue = queue.to_owned();
+                    self.note_left(request, None, Some(QueuedRequest { queue, file }));
+                }
                 // Whether this run wants it is not known; it would ask again.
                 None => drop(self.folder.shared.withdraw(queue, &file)),
             }
         }
     }
 
-    fn note_left(&mut self, request: Request, agent: Option<String>, queued: Option<(String, String)>) {
+    fn note_left(&mut self, request: Request, agent: Option<String>, queued: Option<QueuedRequest>) {
         let Request { key, fingerprint, attempt, log, .. } = request;
         self.left_keys.insert(key.clone(), fingerprint);
         let left = Left { key, agent, queued, log, folder: attempt, reports: Vec::new(), ended: None };
@@ -103,7 +106,7 @@ impl Controller {
         attempt.state = None;
         follow(&left.log, &attempt.log);
         attempt.earlier_log = Some(left.log);
-        if let Some((queue, file)) = left.queued {
+        if let Some(QueuedRequest { queue, file }) = left.queued {
             attempt.file = file;
             attempt.step = Step::Queued(queue);
             return;

@@ -9,7 +9,7 @@ use crate::run::executor::job::{Exit, Job, JobEvent, Launch, Placement, Stop};
 
 use super::super::folder::{LineReader, names};
 use super::super::messages::{Access, AgentLine, Ended, Request};
-use super::super::placing::{Place, place};
+use super::super::placing::{Assignment, assign};
 use super::{AgentFile, Attempt, Controller, KILL_TIME, Step};
 
 /// Signal number of a gentle and of a forced end.
@@ -23,8 +23,8 @@ impl Controller {
         self.is_complete = false;
         let earlier = self.earlier.get(&id).copied().unwrap_or_default();
         let instance = &self.config.instances[id.index()];
-        let place = place(instance, self.config.expected[id.index()], earlier, &self.config.slurm);
-        let attempt = self.attempt(job, place);
+        let assignment = assign(instance, self.config.expected[id.index()], earlier, &self.config.slurm);
+        let attempt = self.attempt(job, assignment);
         self.by_key.insert(attempt.key.clone(), id);
         let fingerprint = attempt.fingerprint;
         self.attempts.insert(id, attempt);
@@ -38,10 +38,10 @@ impl Controller {
     pub(super) fn start_new(&mut self, id: InstanceId) {
         let Some(attempt) = self.attempts.get(&id) else { return };
         let fingerprint = attempt.fingerprint;
-        let queue = match attempt.place.is_own {
+        let queue = match attempt.assignment.is_own {
             // A job that was put back into the cluster's queue waits for another attempt at the same work.
             true => self.jobs.iter().find(|(_, job)| job.waits_for(fingerprint)).map(|(name, _)| name.clone()),
-            false => Some(attempt.place.options.queue()),
+            false => Some(attempt.assignment.options.queue()),
         };
         let Some(queue) = queue else { return };
         if let Some(job) = self.jobs.get_mut(&queue) {
@@ -62,7 +62,7 @@ impl Controller {
         }
     }
 
-    fn attempt(&mut self, job: Job, place: Place) -> Attempt {
+    fn attempt(&mut self, job: Job, assignment: Assignment) -> Attempt {
         self.next_key += 1;
         let instance = self.config.instances[job.id.index()].clone();
         let key = format!("{}.{}-{}", job.fingerprint, self.config.run, self.next_key);
@@ -87,7 +87,7 @@ impl Controller {
             attempt: job.attempt.clone(),
             log: job.log.clone(),
             access: job.access.as_ref().map(Access::of),
-            resources: place.resources.clone(),
+            resources: assignment.resources.clone(),
             expected: self.config.expected[job.id.index()],
             state: job.state.is_some(),
         };
@@ -95,7 +95,7 @@ impl Controller {
             file: format!("{:08}.{key}", self.next_key),
             key,
             fingerprint: job.fingerprint,
-            place,
+            assignment,
             step: Step::New,
             log: job.log,
             earlier_log: None,

@@ -64,13 +64,13 @@ impl Controller {
     /// An attempt was ended by the time limit of its job.
     pub(super) fn time_limit(&mut self, id: InstanceId) {
         let Some(attempt) = self.attempts.get(&id) else { return };
-        if !attempt.place.is_own {
+        if !attempt.assignment.is_own {
             self.earlier.entry(id).or_default().ran_out_of_time = true;
             let why = "ran out of the time of a shared job and gets one of its own".to_owned();
             return self.exit(id, Exit::Evicted { why });
         }
         let limit = attempt
-            .place
+            .assignment
             .options
             .time
             .map_or_else(|| "its time limit".to_owned(), |time| format!("its time limit of {time:?}"));
@@ -99,7 +99,7 @@ impl Controller {
             if matches!(attempt.step, Step::Taken(_)) {
                 attempt.set_aside();
             }
-            let (is_own, fingerprint) = (attempt.place.is_own, attempt.fingerprint);
+            let (is_own, fingerprint) = (attempt.assignment.is_own, attempt.fingerprint);
             if let Some(job) = self.jobs.get_mut(&job).filter(|job| is_own && !job.is_over) {
                 job.wanted = Some(fingerprint);
             }

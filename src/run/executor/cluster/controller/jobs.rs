@@ -59,13 +59,13 @@ impl Controller {
         let mut shared: BTreeMap<JobOptions, Vec<Option<Duration>>> = BTreeMap::new();
         let mut busy: HashMap<String, usize> = HashMap::new();
         for (id, attempt) in &self.attempts {
-            let options = attempt.place.options.clone();
+            let options = attempt.assignment.options.clone();
             match &attempt.step {
-                Step::New if attempt.place.is_own => own.entry(options).or_default().push(*id),
-                Step::Queued(_) if !attempt.place.is_own => {
+                Step::New if attempt.assignment.is_own => own.entry(options).or_default().push(*id),
+                Step::Queued(_) if !attempt.assignment.is_own => {
                     shared.entry(options).or_default().push(self.config.expected[id.index()]);
                 }
-                Step::Taken(_) if !attempt.place.is_own => *busy.entry(options.queue()).or_default() += 1,
+                Step::Taken(_) if !attempt.assignment.is_own => *busy.entry(options.queue()).or_default() += 1,
                 _ => {}
             }
         }
@@ -167,8 +167,8 @@ impl Controller {
     /// Takes an answer of the cluster's queue.
     pub(super) fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Submitted(token, number) => self.submitted(&token, &number),
-            Answer::Refused(token, message) => self.refused(&token, &message),
+            Answer::Submitted { token, job } => self.submitted(&token, &job),
+            Answer::Refused { token, message } => self.refused(&token, &message),
             Answer::Busy(message) => {
                 self.notice(format!("the cluster takes no jobs for now, and is asked again: {message}"));
             }

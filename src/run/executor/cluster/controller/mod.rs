@@ -23,7 +23,7 @@ use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Stop};
 use super::batch::{Answer, BatchClient, JobStatus};
 use super::folder::LineReader;
 use super::messages::Ended;
-use super::placing::{Earlier, Place};
+use super::placing::{Assignment, Earlier};
 use super::{ClusterConfig, ClusterFolder};
 
 /// Shortest pause between two looks, while there is news …
@@ -71,7 +71,7 @@ struct Attempt {
     /// Name of its request.
     file: String,
     fingerprint: Digest,
-    place: Place,
+    assignment: Assignment,
     step: Step,
     log: PathBuf,
     /// Log of the run that it was taken over from.
@@ -128,13 +128,21 @@ struct AgentFile {
 struct Left {
     key: String,
     agent: Option<String>,
-    /// Queue and file of its request, if no agent has it yet.
-    queued: Option<(String, String)>,
+    /// Its request, if no agent has it yet.
+    queued: Option<QueuedRequest>,
     log: PathBuf,
     folder: PathBuf,
     /// Reports so far.
     reports: Vec<StageReport>,
     ended: Option<Ended>,
+}
+
+/// Request that lies in a queue.
+struct QueuedRequest {
+    /// Name of the queue.
+    queue: String,
+    /// Name of its file.
+    file: String,
 }
 
 /// Controller of a run's jobs.

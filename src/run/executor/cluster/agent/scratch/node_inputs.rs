@@ -25,7 +25,7 @@ pub(super) struct NodeInputs {
 
 /// Copy of a stored input, which stays as long as this value.
 pub(super) struct NodeInput {
-    place: Place,
+    copy: InputCopy,
     contents: Contents,
     _lock: File,
 }
@@ -36,18 +36,18 @@ impl NodeInputs {
     pub(super) fn take(&self, stored: &Path) -> io::Result<Option<NodeInput>> {
         let Ok(within) = stored.strip_prefix(&self.cache) else { return Ok(None) };
         let name = within.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("-");
-        let place = Place { copy: self.folder.join(name) };
+        let copy = InputCopy { path: self.folder.join(name) };
         loop {
-            let lock = File::create(place.beside("lock"))?;
+            let lock = File::create(copy.beside("lock"))?;
             lock.lock_shared()?;
-            if let Some(contents) = place.sound() {
+            if let Some(contents) = copy.sound() {
                 // A time that cannot be set makes it go earlier, no more.
-                let _ = File::open(place.beside("list")).and_then(|list| list.set_modified(SystemTime::now()));
-                return Ok(Some(NodeInput { place, contents, _lock: lock }));
+                let _ = File::open(copy.beside("list")).and_then(|list| list.set_modified(SystemTime::now()));
+                return Ok(Some(NodeInput { copy, contents, _lock: lock }));
             }
             lock.unlock()?;
             lock.lock()?;
-            if place.sound().is_none() && !self.copy(stored, &place)? {
+            if copy.sound().is_none() && !self.copy(stored, &copy)? {
                 return Ok(None);
             }
             // Another agent may take the lock before this one has it shared, and remove the copy.
@@ -55,12 +55,12 @@ impl NodeInputs {
     }
 
     /// Copies what is stored; false if there is no room.
-    fn copy(&self, stored: &Path, place: &Place) -> io::Result<bool> {
-        place.remove()?;
+    fn copy(&self, stored: &Path, copy: &InputCopy) -> io::Result<bool> {
+        copy.remove()?;
         if !self.make_room(Contents::size(stored)?)? {
             return Ok(false);
         }
-        let unfinished = place.beside("new");
+        let unfinished = copy.beside("new");
         remove_tree(&unfinished)?;
         match copy_tree(stored, &unfinished) {
             Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
@@ -69,8 +69,8 @@ impl NodeInputs {
             }
             copied => copied?,
         }
-        fs::rename(&unfinished, &place.copy)?;
-        Contents::of(&place.copy)?.write(&place.beside("list"))?;
+        fs::rename(&unfinished, &copy.path)?;
+        Contents::of(&copy.path)?.write(&copy.beside("list"))?;
         Ok(true)
     }
 
@@ -89,12 +89,12 @@ impl NodeInputs {
         while used > room || !has_disk()? {
             let list = oldest.get_or_insert_with(|| self.by_use());
             let Some((_, name)) = list.pop() else { return Ok(false) };
-            let place = Place { copy: self.folder.join(name) };
+            let copy = InputCopy { path: self.folder.join(name) };
             // One that is read, or cannot be removed, stays.
             let is_free = |lock: &File| lock.try_lock().is_ok();
-            if let Some(_lock) = File::create(place.beside("lock")).ok().filter(is_free) {
-                let size = place.bytes();
-                if place.remove().is_ok() {
+            if let Some(_lock) = File::create(copy.beside("lock")).ok().filter(is_free) {
+                let size = copy.bytes();
+                if copy.remove().is_ok() {
                     used = used.saturating_sub(size);
                 }
             }
@@ -104,7 +104,7 @@ impl NodeInputs {
 
     /// Bytes of all copies.
     fn used(&self) -> u64 {
-        self.by_use().into_iter().map(|(_, name)| Place { copy: self.folder.join(name) }.bytes()).sum()
+        self.by_use().into_iter().map(|(_, name)| InputCopy { path: self.folder.join(name) }.bytes()).sum()
     }
 
     /// Names of the copies, the one that was used longest ago last.
@@ -123,7 +123,7 @@ impl NodeInputs {
 impl NodeInput {
     /// Path of the copy.
     pub(super) fn path(&self) -> &Path {
-        &self.place.copy
+        &self.copy.path
     }
 
     /// Whether an attempt has changed it; then nobody takes it any more. Files that were added to it are removed.
@@ -132,20 +132,20 @@ impl NodeInput {
         let is_sound = Contents::of(copy).is_ok_and(|now| self.contents.is_within(&now, copy));
         if !is_sound {
             // Without its list it is no copy any more.
-            let _ = remove_tree(&self.place.beside("list"));
+            let _ = remove_tree(&self.copy.beside("list"));
         }
         !is_sound
     }
 }
 
-/// Place of a copy.
-struct Place {
-    copy: PathBuf,
+/// Copy of an input on this node.
+struct InputCopy {
+    path: PathBuf,
 }
 
-impl Place {
+impl InputCopy {
     fn beside(&self, extension: &str) -> PathBuf {
-        let mut name = self.copy.as_os_str().to_owned();
+        let mut name = self.path.as_os_str().to_owned();
         name.push(format!(".{extension}"));
         name.into()
     }
@@ -153,8 +153,8 @@ impl Place {
     /// Contents of the copy, if there is one that nobody has changed.
     fn sound(&self) -> Option<Contents> {
         let noted = Contents::read(&self.beside("list"))?;
-        let now = Contents::of(&self.copy).ok()?;
-        noted.is_within(&now, &self.copy).then_some(noted)
+        let now = Contents::of(&self.path).ok()?;
+        noted.is_within(&now, &self.path).then_some(noted)
     }
 
     /// Bytes of the copy, as they were noted.
@@ -164,7 +164,7 @@ impl Place {
 
     fn remove(&self) -> io::Result<()> {
         remove_tree(&self.beside("list"))?;
-        remove_tree(&self.copy)
+        remove_tree(&self.path)
     }
 }
 
