@@ -4,18 +4,20 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::run::environment::EnvironmentVariable;
+
 /// Variable with the folders in which programs are looked for.
 const PATH: &str = "PATH";
 /// These folders where the variable is not set.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Path of the program of this name, for a process with the variables `environment`.
-pub(crate) fn find_program(name: &str, environment: &[(OsString, OsString)]) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str, environment: &[EnvironmentVariable]) -> Option<PathBuf> {
     find(name, &paths_in(environment))
 }
 
 /// Lists of folders in which programs are looked for, the last one first.
-pub(crate) fn paths_in(environment: &[(OsString, OsString)]) -> Vec<OsString> {
+pub(crate) fn paths_in(environment: &[EnvironmentVariable]) -> Vec<OsString> {
     let paths = environment.iter().rev().filter(|(name, _)| name == PATH).map(|(_, value)| value.clone());
     let paths: Vec<OsString> = paths.collect();
     if paths.is_empty() { vec![USUAL_PATH.into()] } else { paths }

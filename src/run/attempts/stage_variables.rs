@@ -10,7 +10,7 @@ use crate::plan::{CommandLine, EnvVariable, Instance, Work};
 use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
 use crate::run::container::ContainerVariables;
 use crate::run::container::image::Image;
-use crate::run::environment::Variables;
+use crate::run::environment::{EnvironmentVariable, Variables};
 use crate::run::executor::job::{JobContainer, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::STATE_VARIABLE;
@@ -28,7 +28,7 @@ const HOME: &str = "HOME";
 /// Variables of an attempt.
 pub(crate) struct StageVariables {
     /// All variables of a command, or of the engine of its container; for a worker, those to add to this process's.
-    pub environment: Vec<(OsString, OsString)>,
+    pub environment: Vec<EnvironmentVariable>,
     /// Values among them that are secrets.
     pub secrets: Vec<String>,
     /// Variables in the container of a command.
@@ -45,7 +45,7 @@ pub(crate) fn environment(
     variables: &Variables,
 ) -> StageVariables {
     let temporary = sandbox.folder().join(sandbox.temporary());
-    let mut own: Vec<(OsString, OsString)> = vec![
+    let mut own: Vec<EnvironmentVariable> = vec![
         ("ATHANOR_PROJECT".into(), project.into()),
         ("ATHANOR_STAGE".into(), instance.name.clone().into()),
         ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
@@ -100,7 +100,7 @@ pub(crate) fn script_of(command: &CommandLine, image: Option<FoundImage<'_>>, in
 
 /// Folders in which a Python script that has no file in the project finds modules of it: the stage's own, where they are placed,
 /// before those that `given` names.
-fn python_path(folder: &Path, given: &[(OsString, OsString)]) -> Option<OsString> {
+fn python_path(folder: &Path, given: &[EnvironmentVariable]) -> Option<OsString> {
     let before = given.iter().rev().find(|(name, _)| name == PYTHONPATH).map(|(_, value)| value.as_os_str());
     let before = before.filter(|value| !value.is_empty()).into_iter().flat_map(std::env::split_paths);
     // A list cannot hold a path with a colon. Python begins in the folder, and makes the paths absolute when it starts.

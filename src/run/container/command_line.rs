@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::gpu::GpuId;
 use crate::language::ContainerEngine;
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::machine::gpus::VISIBLE_DEVICES;
 
 use super::image::{Image, Owner};
@@ -23,9 +24,9 @@ const FOR_APPTAINER: &str = "APPTAINERENV_";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContainerVariables {
     /// Those that are set, of which the last of a name holds.
-    pub set: Vec<(OsString, OsString)>,
+    pub set: Vec<EnvironmentVariable>,
     /// Those of the user's that it gets as the engine has them; no list of processes shows their values.
-    pub passed: Vec<(OsString, OsString)>,
+    pub passed: Vec<EnvironmentVariable>,
 }
 
 /// Purpose of a container.
@@ -63,7 +64,7 @@ pub(crate) struct ContainerRun<'r> {
 impl ContainerRun<'_> {
     /// Command that runs `words`, the first of which is a program of the image, with the engine `program`. The engine gets the
     /// variables `environment`.
-    pub(crate) fn command(&self, program: &Path, environment: &[(OsString, OsString)], words: &[String]) -> Command {
+    pub(crate) fn command(&self, program: &Path, environment: &[EnvironmentVariable], words: &[String]) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
         match self.image.engine {

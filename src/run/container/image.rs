@@ -1,7 +1,6 @@
 //! Images of containers: which one a name stands for, as a digest, and how its engine runs it here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::language::ContainerEngine;
 use crate::plan::Container;
+use crate::run::environment::EnvironmentVariable;
 use crate::run::limited_command::{Answer, Patience, QUIET, answer_of};
 use crate::run::program_search::find_program;
 
@@ -91,7 +91,7 @@ pub struct Search<'s> {
     /// The cache, which knows digests of files.
     pub cache: &'s Cache,
     /// All variables of the user's.
-    pub environment: &'s [(OsString, OsString)],
+    pub environment: &'s [EnvironmentVariable],
 }
 
 impl Search<'_> {

@@ -1,6 +1,5 @@
 //! Removal of containers by their names: an engine that was killed leaves its container behind, and runs may be killed, too.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -9,13 +8,14 @@ use athanor_cache::is_process_gone;
 
 use super::command_line::LABEL;
 use super::name::process_of;
+use crate::run::environment::EnvironmentVariable;
 use crate::run::limited_command::{Answer, Patience, answer_of};
 
 /// Time that an engine is given to remove a container, or to list them.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Kills and removes the container of this name, if it is there; the error is the end of a sentence.
-pub(crate) fn remove(program: &Path, environment: &[(OsString, OsString)], name: &str) -> Result<(), String> {
+pub(crate) fn remove(program: &Path, environment: &[EnvironmentVariable], name: &str) -> Result<(), String> {
     // Removing alone would let it have its time to end, with Podman.
     let _ = ask(program, environment, &["kill", name]);
     let answer = ask(program, environment, &["rm", "-f", name])?;
@@ -25,7 +25,7 @@ pub(crate) fn remove(program: &Path, environment: &[(OsString, OsString)], name:
 }
 
 /// Kills and removes containers whose processes are gone, and those of the process `gone`, if one is given.
-pub(crate) fn remove_left_over(program: &Path, environment: &[(OsString, OsString)], gone: Option<&str>) {
+pub(crate) fn remove_left_over(program: &Path, environment: &[EnvironmentVariable], gone: Option<&str>) {
     let filter = format!("label={LABEL}");
     let arguments = ["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"];
     // An engine that cannot list its containers cannot start any either, and says why then.
@@ -37,7 +37,7 @@ pub(crate) fn remove_left_over(program: &Path, environment: &[(OsString, OsStrin
     }
 }
 
-fn ask(program: &Path, environment: &[(OsString, OsString)], arguments: &[&str]) -> Result<Answer, String> {
+fn ask(program: &Path, environment: &[EnvironmentVariable], arguments: &[&str]) -> Result<Answer, String> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     match answer_of(&mut command, &Patience { quiet: LIMIT, limit: LIMIT, tell: &|| () }) {

@@ -18,35 +18,38 @@ pub use passed::{PASSED, PASSED_TO_CONTAINERS};
 /// Shortest value of a variable that is taken for a secret, in bytes: shorter ones occur by chance.
 const SHORTEST_SECRET: usize = 6;
 
+/// Name and value of a variable, in the shape in which the standard library gives a process's variables and takes a command's.
+pub type EnvironmentVariable = (OsString, OsString);
+
 /// Variables of the process that runs a pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     /// Those that every command gets.
-    passed: Arc<Vec<(OsString, OsString)>>,
+    passed: Arc<Vec<EnvironmentVariable>>,
     /// Those that only commands get whose stages name them.
-    withheld: Arc<Vec<(OsString, OsString)>>,
+    withheld: Arc<Vec<EnvironmentVariable>>,
 }
 
 impl Variables {
     /// The variables `all`, of which commands get a documented set, or all of them where they `inherit` these.
-    pub fn new(all: impl Iterator<Item = (OsString, OsString)>, inherit: bool) -> Variables {
-        let is_passed = |(name, _): &(OsString, OsString)| inherit || is_passed(name);
+    pub fn new(all: impl Iterator<Item = EnvironmentVariable>, inherit: bool) -> Variables {
+        let is_passed = |(name, _): &EnvironmentVariable| inherit || is_passed(name);
         let (passed, withheld) = all.partition(is_passed);
         Variables { passed: Arc::new(passed), withheld: Arc::new(withheld) }
     }
 
     /// Variables of a command whose stage passes on what fits `patterns`.
-    pub fn of_command(&self, patterns: &[VariablePattern]) -> Vec<(OsString, OsString)> {
+    pub fn of_command(&self, patterns: &[VariablePattern]) -> Vec<EnvironmentVariable> {
         self.passed.iter().chain(self.named(patterns)).cloned().collect()
     }
 
     /// All variables, as container engines get them.
-    pub fn all(&self) -> Vec<(OsString, OsString)> {
+    pub fn all(&self) -> Vec<EnvironmentVariable> {
         self.passed.iter().chain(&*self.withheld).cloned().collect()
     }
 
     /// Variables of a container whose stage passes on what fits `patterns`: paths and programs are the image's own.
-    pub fn of_container(&self, patterns: &[VariablePattern]) -> Vec<(OsString, OsString)> {
+    pub fn of_container(&self, patterns: &[VariablePattern]) -> Vec<EnvironmentVariable> {
         let fits = |name: &str| PASSED_TO_CONTAINERS.iter().any(|patterns| fits_one(patterns, name));
         let is_general = |name: &OsStr| name.to_str().is_some_and(fits);
         let all = self.passed.iter().chain(&*self.withheld);
@@ -78,7 +81,7 @@ impl Variables {
         self.withheld.is_empty()
     }
 
-    fn named<'v>(&'v self, patterns: &'v [VariablePattern]) -> impl Iterator<Item = &'v (OsString, OsString)> {
+    fn named<'v>(&'v self, patterns: &'v [VariablePattern]) -> impl Iterator<Item = &'v EnvironmentVariable> {
         self.withheld.iter().filter(move |(name, _)| is_named(name, patterns))
     }
 }
@@ -113,7 +116,7 @@ mod tests {
         list.iter().map(|text| VariablePattern::parse(&Value::Text((*text).to_owned())).unwrap()).collect()
     }
 
-    fn names(list: &[(OsString, OsString)]) -> Vec<&str> {
+    fn names(list: &[EnvironmentVariable]) -> Vec<&str> {
         list.iter().map(|(name, _)| name.to_str().unwrap()).collect()
     }
 

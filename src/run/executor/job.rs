@@ -1,6 +1,5 @@
 //! Jobs and the trait of executors: the seam between the dispatcher and local processes, or later a cluster's queue.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::language::Shell;
 use crate::plan::InstanceId;
 use crate::run::container::ContainerVariables;
 use crate::run::container::image::Image;
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::protocol::WorkerRequest;
 
@@ -35,7 +35,7 @@ pub struct Job {
     /// Path of its log; a job that prints nothing leaves no file there.
     pub log: PathBuf,
     /// All variables of a script, or of the engine of its container; for a worker, those to add to this process's.
-    pub environment: Vec<(OsString, OsString)>,
+    pub environment: Vec<EnvironmentVariable>,
     /// Texts that are not to be seen in its log and its reports.
     pub secrets: Vec<String>,
     /// GPUs that it is given.

@@ -1,6 +1,5 @@
 //! A shell in a stage's folder, prepared as for an attempt.
 
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -14,6 +13,7 @@ use crate::run::attempts::attempt::prepare_sandbox;
 use crate::run::attempts::sandbox::Sandbox;
 use crate::run::attempts::stage_variables::{FoundImage, StageVariables, environment, script_of};
 use crate::run::container::{ContainerRun, Purpose, interactive, mounts, new_name};
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::job::JobContainer;
 use crate::run::executor::local::landlock::{OpenRules, Restriction};
@@ -65,7 +65,7 @@ fn run_first(first: &[String]) -> String {
 /// Folder of a stage, prepared as for an attempt; removed when it is dropped.
 pub struct PreparedStage {
     sandbox: Sandbox,
-    environment: Vec<(OsString, OsString)>,
+    environment: Vec<EnvironmentVariable>,
     access: Option<AccessRules>,
     container: Option<Box<JobContainer>>,
     gpus: Vec<GpuId>,

@@ -4,7 +4,7 @@
 //! leaves its container running; so that is removed by its name.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::language::ContainerEngine;
 use crate::run::container::{ContainerRun, Purpose, mounts, new_name, remove, remove_left_over, words};
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::job::{Job, JobContainer, Script};
 use crate::run::executor::protocol::EVENTS_VARIABLE;
 use crate::run::program_search::find_program;
@@ -29,7 +30,7 @@ pub(super) struct Engines(Mutex<HashSet<PathBuf>>);
 
 impl Engines {
     /// Notes the use of an engine: at the first, containers of runs that were killed are removed, and `tell` is told of it.
-    fn begin(&self, program: &Path, environment: &[(OsString, OsString)], tell: &dyn Fn(&Path)) {
+    fn begin(&self, program: &Path, environment: &[EnvironmentVariable], tell: &dyn Fn(&Path)) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.insert(program.to_owned()) {
             tell(program);
@@ -41,7 +42,7 @@ impl Engines {
 /// Container of a job.
 pub(super) struct Contained {
     program: PathBuf,
-    environment: Vec<(OsString, OsString)>,
+    environment: Vec<EnvironmentVariable>,
     /// Its name; Apptainer's have none, and are processes like others.
     name: Option<String>,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::job::Script;
 use crate::run::program_search::{find, is_program, paths_in};
 
@@ -19,7 +20,7 @@ pub(super) struct Interpreters {
 impl Interpreters {
     /// Command that runs a script. Its shell is looked for in the stage's `PATH`, and else in the user's, which comes before it in
     /// `environment`.
-    pub(super) fn command(&self, script: &Script, environment: &[(OsString, OsString)]) -> io::Result<Command> {
+    pub(super) fn command(&self, script: &Script, environment: &[EnvironmentVariable]) -> io::Result<Command> {
         let paths = paths_in(environment);
         let words = script.shell.command_line(script.path, |name| self.find(name, &paths).is_some());
         let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;

@@ -9,7 +9,7 @@
 //! An orphan without the mark is distinguished from these by its parent, which is that of the reaper, itself an orphan by then.
 //! Where the run has a control group of its own, everything in that is killed first.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -22,6 +22,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid, getppid};
 
 use crate::run::container::remove_left_over;
+use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::local::process_mark::{RunMark, works_in};
 use crate::run::executor::local::process_tree::parent_of;
 use crate::run::executor::local::run_group;
@@ -87,7 +88,7 @@ pub(crate) fn main(mark: &str, folder: &Path, group: Option<&Path>) -> u8 {
     if heard.is_ok() && received.ends_with(NORMAL_END) {
         return 0;
     }
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let environment: Vec<EnvironmentVariable> = std::env::vars_os().collect();
     if let Some(group) = group {
         run_group::kill_all(group);
     }
