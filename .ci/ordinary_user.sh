@@ -7,6 +7,7 @@
 readonly CI_USER=athanor-ci CI_GROUP=athanor-team
 readonly CI_HOME=/home/$CI_USER CI_TOOLCHAIN=/opt/$CI_USER/toolchain
 readonly CI_CLONE=$CI_HOME/athanor
+readonly CI_PEERS=/opt/$CI_USER/peers
 
 is_ci_as_root() {
     case "${CI:-}" in
@@ -16,7 +17,7 @@ is_ci_as_root() {
 }
 
 # A linker and a compiler for the libraries that tests put in the program's way; clocks that are wrong; a terminal; a cluster; a shell
-# that stages may name.
+# that stages may name; Python.
 install_packages() {
     local -A package_of=([cc]=gcc [faketime]=faketime [strace]=strace [script]=bsdutils [unshare]=util-linux [runuser]=util-linux
         [useradd]=passwd [slurmctld]=slurm-wlm [munged]=munge [zsh]=zsh)
@@ -27,9 +28,21 @@ install_packages() {
     # For the tests of reports and of the live page, which skip without it.
     [ -e /usr/bin/chromium ] || missing+=(chromium)
     [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+    # Another Python than the system's may lie where only root may look.
+    /usr/bin/python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
     apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" > /dev/null
+}
+
+# Python's programs that tests hold this one against. Without a Python or its registry these tests skip, and say so.
+install_peers() {
+    if ! { /usr/bin/python3 -m venv "$CI_PEERS" && "$CI_PEERS/bin/pip" -q install -r tests/requirements-peers.txt; }; then
+        rm -rf "$CI_PEERS"
+        return
+    fi
+    chmod -R a+rX "$CI_PEERS"
+    ci_environment+=("ATHANOR_PEERS=$CI_PEERS")
 }
 
 make_user() {
@@ -89,6 +102,7 @@ ci_environment=(env -u TMPDIR -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_DATA_H
 if is_ci_as_root; then
     umask 022
     install_packages
+    install_peers
     make_user
     find_toolchain
     share_toolchain

@@ -4,6 +4,7 @@ mod comparison;
 mod gone;
 mod mlflow;
 mod resumed;
+mod tensorboard;
 #[path = "../support/mod.rs"]
 mod support;
 mod unnamed;

@@ -49,12 +49,8 @@ fn results_become_runs_of_mlflow() {
     assert!(texts(&root, "*/*/meta.yaml").iter().all(|run| run.contains("\nstatus: 3\n")));
     let again = ok(project.athanor(&["export", "mlflow", "mlruns", "p.yaml"]));
     assert_eq!(again.out, "mlruns: 0 runs written, 3 there already\n");
-    let mut python = std::process::Command::new("python3");
-    let is_there = python.args(["-c", "import mlflow"]).output().is_ok_and(|output| output.status.success());
-    if !is_there {
-        return support::skips("there is no Python with mlflow: its client reads nothing here");
-    }
-    let read = std::process::Command::new("python3").args(["-c", READ_MLFLOW]).arg(&root).output().unwrap();
+    let Some(python) = support::python_with("mlflow") else { return };
+    let read = std::process::Command::new(python).args(["-c", READ_MLFLOW]).arg(&root).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&read.stdout), String::from_utf8_lossy(&read.stderr));
     let lines: Vec<&str> = out.lines().collect();
     assert!(read.status.success() && lines.len() == 3, "{out}{err}");

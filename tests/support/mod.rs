@@ -228,6 +228,20 @@ pub(crate) fn real_images() -> Option<PathBuf> {
     real_data("hpa-images", "real images")
 }
 
+/// A Python that has this module: that of the environment which `ATHANOR_PEERS` names, else the one on the path; says so if there is
+/// none.
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    let peers = std::env::var_os("ATHANOR_PEERS").map(|folder| Path::new(&folder).join("bin/python"));
+    let python = peers.unwrap_or_else(|| PathBuf::from("python3"));
+    let mut import = Command::new(&python);
+    import.args(["-c", &format!("import {module}")]);
+    let found = import.output().is_ok_and(|output| output.status.success()).then_some(python);
+    if found.is_none() {
+        skips(&format!("there is no Python with {module}; tests/requirements-peers.txt says which"));
+    }
+    found
+}
+
 /// Says why the calling test skips. Unlike `println!` this is seen even if the test passes.
 pub(crate) fn skips(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -264,7 +264,8 @@ impl Drop for Moto {
 #[test]
 fn results_go_through_motos_server() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let program = std::env::var("ATHANOR_MOTO").unwrap_or_else(|_| "moto_server".to_owned());
+    let peers = std::env::var_os("ATHANOR_PEERS").map(|folder| Path::new(&folder).join("bin/moto_server"));
+    let program = peers.unwrap_or_else(|| PathBuf::from("moto_server"));
     let mut command = Command::new(program);
     command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(child) = command.spawn() else {
