@@ -99,7 +99,8 @@ impl Checkpoint {
         }
         let [channels, outputs] = [model.channels(), model.outputs()];
         if self.channels != channels {
-            return Err(wrong(format!("is for images of {} channels, but the images have {channels}", self.channels)));
+            let noun = if self.channels == 1 { "channel" } else { "channels" };
+            return Err(wrong(format!("is for images of {} {noun}, but the images have {channels}", self.channels)));
         }
         if self.outputs != outputs {
             return Err(wrong(format!("tells {} {} apart, not {outputs}", self.outputs, M::OUTPUTS)));

@@ -8,6 +8,7 @@ use pytorch_reader::{PytorchError, PytorchReader};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
+use super::other_content::{misread, other_content};
 use super::{StateDict, Unwrapped};
 use crate::error::{LabelledPath, WeightsError};
 
@@ -63,52 +64,17 @@ fn looks_like_safetensors(start: &[u8]) -> bool {
     start.get(BRACE) == Some(&b'{')
 }
 
-fn damaged(file: LabelledPath<'_>, start: &[u8], format: &str, error: impl std::fmt::Display) -> WeightsError {
-    let (message, help) = other_content(start).map_or_else(
-        || {
-            let help = "The file may be cut short or damaged; fetch it again and compare its SHA-256.";
-            (format!("cannot be read as weights in {format}: {error}"), help)
-        },
-        |(content, help)| (content.to_owned(), help),
-    );
+fn damaged(file: LabelledPath<'_>, start: &[u8], format: &str, error: &str) -> WeightsError {
+    let told = other_content(start).or_else(|| misread(error));
+    let (message, help) = told.unwrap_or_else(|| {
+        let help = "The file may be cut short or damaged; fetch it again and compare its SHA-256.";
+        (format!("cannot be read as weights in {format}: {error}"), help)
+    });
     WeightsError::in_file(file.label, message).with_help(help)
 }
 
-/// Content of a file in the place of weights, with advice, by its beginning. Asked only after a reader has refused the file: PyTorch's
-/// oldest ones may begin with text, too.
-fn other_content(start: &[u8]) -> Option<(&'static str, &'static str)> {
-    const FETCH_AGAIN: &str = "Fetch it again, and see whether its address is right.";
-    if start.is_empty() {
-        return Some(("is empty", FETCH_AGAIN));
-    }
-    if start.iter().all(|byte| *byte == 0) {
-        return Some(("begins with zeros alone", "A download that broke off leaves such files; fetch it again."));
-    }
-    let text = start_of_text(start)?.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    Some(if text.starts_with("version https://git-lfs") {
-        ("is the pointer that Git LFS leaves in the place of a file", "Fetch the file itself: `git lfs pull`.")
-    } else if text.starts_with('<') {
-        (
-            "is HTML or XML and holds no weights",
-            "A server may have answered with it. Is the address of the weights right?",
-        )
-    } else {
-        ("is text and holds no weights", "Give a .pth or .safetensors file.")
-    })
-}
-
-/// The beginning of a file as text, if it is text. Its last character may be cut.
-fn start_of_text(start: &[u8]) -> Option<&str> {
-    let text = match std::str::from_utf8(start) {
-        Ok(text) => text,
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).ok()?,
-        Err(_) => return None,
-    };
-    text.chars().all(|character| !character.is_control() || character.is_whitespace()).then_some(text)
-}
-
 fn read_safetensors(file: LabelledPath<'_>, start: &[u8], unwrap: Unwrap<'_>) -> Result<WeightsFile, WeightsError> {
-    let broken = |error: &dyn std::fmt::Display| damaged(file, start, "the safetensors format", error);
+    let broken = |error: &dyn std::fmt::Display| damaged(file, start, "the safetensors format", &error.to_string());
     let bytes = std::fs::read(file.path).map_err(|error| broken(&error))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
@@ -129,7 +95,8 @@ fn read_safetensors(file: LabelledPath<'_>, start: &[u8], unwrap: Unwrap<'_>) ->
 }
 
 fn read_pytorch(file: LabelledPath<'_>, start: &[u8], unwrap: Unwrap<'_>) -> Result<WeightsFile, WeightsError> {
-    let broken = |error: &dyn std::fmt::Display| damaged(file, start, "PyTorch's format or in safetensors'", error);
+    let broken =
+        |error: &dyn std::fmt::Display| damaged(file, start, "PyTorch's format or in safetensors'", &error.to_string());
     let opened = PytorchReader::new(file.path).map_err(|error| match error {
         // A zip archive is read from its end.
         PytorchError::Zip(error) => WeightsError::in_file(

@@ -10,6 +10,7 @@ mod checkpoint;
 mod container;
 mod file;
 mod mismatch;
+mod other_content;
 mod pretrained;
 mod wrappers;
 
