@@ -80,6 +80,10 @@ impl<'a> Directory<'a> {
         // As with libtiff, a chain that leads nowhere ends before that.
         while directory.next != 0 && seen.insert(directory.next) && all.len() < MAX_PAGES {
             let Ok(next) = directory.read(directory.next) else { break };
+            // The chain begins again.
+            if std::ptr::eq(next.entries, all[0].entries) {
+                break;
+            }
             directory = next;
             all.push(directory);
         }

@@ -1,7 +1,13 @@
 //! Messages of the decoders' crates without the words of a programming language.
 
 /// Ends of files, as the crates and the standard library call them.
-const ENDS: [&str; 3] = ["failed to fill whole buffer", "unexpected end of file", "unexpected end of data"];
+const ENDS: [&str; 5] = [
+    "failed to fill whole buffer",
+    "unexpected end of file",
+    "unexpected end of data",
+    "unexpected end of pnm header",
+    "not enough data was provided",
+];
 
 /// A message in plain words.
 pub(super) fn plain(message: &str) -> String {
@@ -12,6 +18,11 @@ pub(super) fn plain(message: &str) -> String {
     if lower == "limits are exceeded" {
         return "it takes more memory than the limit".to_owned();
     }
+    // The format is named before.
+    let message = message
+        .strip_prefix("Format error decoding ")
+        .and_then(|rest| Some(rest.split_once(": ")?.1))
+        .unwrap_or(message);
     if let Some((before, name)) = message.split_once("Corrupt deflate stream. ") {
         return format!("{before}the compressed data are corrupt: {}", separate(name));
     }
@@ -51,6 +62,10 @@ mod tests {
         let chunk = "CRC error: 0x0 while decoding ChunkType { type: tEXt, critical: false, safecopy: true } chunk.";
         assert_eq!(plain(chunk), "CRC error: 0x0 while decoding `tEXt` chunk.");
         assert_eq!(plain("failed to fill whole buffer"), "it ends early");
+        let pnm = "Format error decoding Pnm: Not enough data was provided to the Decoder to decode the image";
+        assert_eq!(plain(pnm), "it ends early");
+        let header = "Format error decoding Pnm: Unknown header line with identifier \"MA\"";
+        assert_eq!(plain(header), "Unknown header line with identifier \"MA\"");
         assert_eq!(plain("limits are exceeded"), "it takes more memory than the limit");
         assert_eq!(plain("ChunkType { type: odd"), "ChunkType { type: odd");
         let corrupt = "the compressed data are corrupt: wrong checksum";

@@ -1,6 +1,6 @@
 //! Folders without a manifest, read by the names of their files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use athanor_cache::Tree;
@@ -26,14 +26,19 @@ pub(crate) fn read(
         let help = no_images(naming, tree);
         return Err(StageError::in_file(label, message).with_help(help));
     }
-    let (mut ids, mut files) = (Vec::new(), Vec::new());
+    let (mut ids, mut files, alike) = (Vec::new(), Vec::new(), look_alikes(found.keys()));
     for (id, mut of_id) in found {
         let problem = |channel: &usize| {
             let name = &candidates[*channel];
             let (file, reason) = match of_id.get(channel).map(Vec::as_slice) {
                 None | Some([]) => {
                     let file = label_inside(label, &naming.example(&id, name));
-                    (file, format!("there is no such file, so the image `{id}` lacks its channel `{name}`"))
+                    let alike = alike.get(&id).map(|other| {
+                        let other = label_inside(label, &naming.example(other, "<channel>"));
+                        format!("; `{other}` looks the same, and is written with letters and accents in one or apart (NFC, NFD)")
+                    });
+                    let lacks = format!("there is no such file, so the image `{id}` lacks its channel `{name}`");
+                    (file, lacks + &alike.unwrap_or_default())
                 }
                 Some([_]) => return None,
                 Some([first, second, ..]) if naming.has_channels() => {
@@ -60,6 +65,33 @@ pub(crate) fn read(
     Ok((ImageSet { label: label.to_owned(), channels, ids, files }, bad))
 }
 
+/// Ids that look the same as others, with one of these: letters and their accents may be one character, or two.
+fn look_alikes<'i>(ids: impl Iterator<Item = &'i String>) -> HashMap<String, String> {
+    let is_accent = |c: char| matches!(c, '\u{300}'..='\u{36f}');
+    let shape = |id: &str| {
+        let mut shape = Vec::new();
+        for c in id.chars() {
+            match shape.last_mut().filter(|_| is_accent(c)) {
+                Some(last) => *last = None,
+                None => shape.push(Some(c).filter(char::is_ascii)),
+            }
+        }
+        shape
+    };
+    let mut of_shape: HashMap<Vec<Option<char>>, Vec<&String>> = HashMap::new();
+    ids.filter(|id| !id.is_ascii()).for_each(|id| of_shape.entry(shape(id)).or_default().push(id));
+    let has_accent = |id: &String| id.chars().any(is_accent);
+    let mut alike = HashMap::new();
+    for ids in of_shape.values() {
+        let one = ids.iter().find(|id| has_accent(id)).zip(ids.iter().find(|id| !has_accent(id)));
+        if let Some((apart, whole)) = one {
+            alike.insert((*apart).clone(), (*whole).clone());
+            alike.insert((*whole).clone(), (*apart).clone());
+        }
+    }
+    alike
+}
+
 /// Files by id and channel.
 type Found = BTreeMap<String, BTreeMap<usize, Vec<ImageFile>>>;
 
@@ -70,7 +102,7 @@ fn find(naming: &Naming, candidates: &[String], tree: &Tree, root: &Path, label:
     for (name, digest) in entries(tree).filter(|(name, _)| !is_hidden(name)) {
         let image = candidates.iter().enumerate().find_map(|(at, channel)| Some((at, naming.id(name, channel)?)));
         let Some((channel, id)) = image else {
-            bad.extend(unmatched(naming, name, label));
+            bad.extend(unmatched(naming, name, label, &root.join(name)));
             continue;
         };
         if !may_be_image(naming, name, &root.join(name)) {
@@ -116,4 +148,18 @@ fn no_images(naming: &Naming, tree: &Tree) -> String {
         "{holds} The channels looked for are {channels}. Where a file holds all channels, give `pattern: \"{{id}}.{{ext}}\"`, or \
          `\"{{class}}/{{name}}.{{ext}}\"` for a folder for each class."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_differ_in_how_accents_are_written_look_alike() {
+        let ids = ["caf\u{e9}", "cafe\u{301}", "cafe", "\u{e9}", "\u{e8}"].map(str::to_owned);
+        let alike = look_alikes(ids.iter());
+        assert_eq!(alike.get(&ids[0]), Some(&ids[1]));
+        assert_eq!(alike.get(&ids[1]), Some(&ids[0]));
+        assert_eq!(alike.len(), 2, "{alike:?}");
+    }
 }

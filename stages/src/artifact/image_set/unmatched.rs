@@ -20,8 +20,9 @@ pub(super) fn is_hidden(name: &str) -> bool {
 }
 
 /// A visible file whose name is not that of a wanted channel's image: what is wrong with it, unless it is an image of a channel that
-/// was not asked for. It belongs to no image, so it has no id. `label` is the folder's.
-pub(super) fn unmatched(naming: &Naming, name: &str, label: &str) -> Option<BadImage> {
+/// was not asked for. It belongs to no image, so it has no id. It is meant as one by its extension, or else by its first bytes. `label`
+/// is the folder's, `path` that of the file.
+pub(super) fn unmatched(naming: &Naming, name: &str, label: &str, path: &Path) -> Option<BadImage> {
     let wanted = naming.candidates();
     let written = naming.written_channel(name).filter(|_| has_image_extension(name));
     let near = written.as_ref().and_then(|(_, channel)| wanted.iter().find(|wanted| is_near(wanted, channel)));
@@ -44,7 +45,8 @@ pub(super) fn unmatched(naming: &Naming, name: &str, label: &str) -> Option<BadI
             format!("belongs to no image: its name is not `{example}`; if it should, give another `pattern`")
         }
     };
-    let (id, channel, is_no_image) = (String::new(), String::new(), !has_image_extension(name));
+    let is_no_image = !has_image_extension(name) && !starts_as_image(path).unwrap_or(false);
+    let (id, channel) = (String::new(), String::new());
     Some(BadImage { id, channel, file: label_inside(label, name), reason, is_no_image })
 }
 
@@ -60,10 +62,15 @@ pub(super) fn may_be_image(naming: &Naming, name: &str, path: &Path) -> bool {
     if !naming.has_any_extension() || has_image_extension(name) {
         return true;
     }
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FileType::HEAD as u64).read_to_end(&mut head));
     // A file that cannot be read is told as an image that cannot.
-    read.is_err() || matches!(FileType::of(&head), FileType::Image(_) | FileType::OtherImage(_))
+    starts_as_image(path).unwrap_or(true)
+}
+
+/// Whether the first bytes of a file are those of an image.
+fn starts_as_image(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(FileType::HEAD as u64).read_to_end(&mut head)?;
+    Ok(matches!(FileType::of(&head), FileType::Image(_) | FileType::OtherImage(_)))
 }
 
 /// Whether a name is that of an image, whatever the file holds.
@@ -96,7 +103,7 @@ mod tests {
     fn reason(channels: Option<&[&str]>, name: &str) -> Option<String> {
         let channels: Option<Vec<String>> = channels.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         let naming = Naming::new(DEFAULT_PATTERN, channels.as_deref()).unwrap();
-        unmatched(&naming, name, "imgs").map(|bad| bad.reason)
+        unmatched(&naming, name, "imgs", Path::new("")).map(|bad| bad.reason)
     }
 
     #[test]
@@ -117,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_table_beside_the_images_is_named_and_no_mistake() {
-        let is_no_image = |name: &str| unmatched(&Naming::default(), name, "imgs").unwrap().is_no_image;
+        let is_no_image = |name: &str| unmatched(&Naming::default(), name, "imgs", Path::new("")).unwrap().is_no_image;
         assert!(is_no_image("labels.csv") && is_no_image("my_notes.txt") && !is_no_image("c1.png"));
     }
 

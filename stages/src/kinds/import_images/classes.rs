@@ -6,6 +6,7 @@ use crate::artifact::image_set::{ClassFolders, ImageSet, Naming};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::words::counted;
 
 /// Class and part of the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(crate) fn write(
     if counts.len() > SHOWN {
         shown.push("…".to_owned());
     }
-    context.log(format!("{} classes: {}", counts.len(), shown.join(", ")));
+    context.log(format!("{}: {}", counted(counts.len(), "class"), shown.join(", ")));
     for class in &folders.empty {
         context.log(format!("the folder of the class `{class}` has no images, so that it is no class"));
     }

@@ -8,6 +8,7 @@ use super::item::Imported;
 use crate::artifact::image_set::{BadImage, COLOUR_CHANNELS, ImageFile, ImageSet, ManifestRow, Naming};
 use crate::image_sets::map_images::MappedImages;
 use crate::items::Computed;
+use crate::words::counted;
 
 /// The channel of files without colours.
 const GREY: &str = "grey";
@@ -94,8 +95,9 @@ pub(crate) fn by_colours(each: MappedImages<Imported>, names: Option<Vec<String>
     (each, files)
 }
 
-/// Files whose pages each are a channel: the `names` given, or else those of OME-XML where all files tell the same, or else
-/// `page_1` and so on. Files with another number of pages are bad.
+/// Files whose pages each are a channel: the `names` given, or else those of OME-XML where all files tell the same ones, or else `page_1`
+/// and so on. Pages that are told by these names are taken by them, in whatever order a file has them. Files with another number of
+/// pages, or with pages of other names, are bad.
 pub(crate) fn by_pages(
     each: MappedImages<Imported>,
     names: Option<Vec<String>>,
@@ -105,32 +107,85 @@ pub(crate) fn by_pages(
         Some(_) => format!("`channels` names {count}"),
         None => format!("most files have {count}"),
     };
-    let usual = || each.results.iter().filter(|result| result.files.len() == count);
-    let told = usual().next().map(|first| first.value.channels.as_slice()).unwrap_or_default();
-    let agreed = told.len() == count && usual().all(|result| result.value.channels == told);
-    let told: Vec<String> = told.iter().map(|name| name.replace(UNFIT, "_")).collect();
-    let numbered = || (1..=count).map(|page| format!("page_{page}")).collect();
-    let names: Vec<String> = names.unwrap_or_else(|| if agreed && distinct(&told) { told } else { numbered() });
+    let naming = PageNaming::of(&each, names, count);
     let (mut files, mut bad) = (Files::new(), Vec::new());
     let MappedImages { set, results, bad: bad_before } = each;
     let mut kept: Vec<(ImageFile, Computed<Imported>)> = Vec::with_capacity(results.len());
     for (image, result) in set.files.into_iter().zip(results) {
-        if result.files.len() != count {
-            let reason = format!("has {} channels, and {expected}", result.files.len());
-            let (id, file) = (image.id.clone(), image.label.clone());
-            bad.push(BadImage { id, channel: String::new(), file, reason, is_no_image: false });
-            continue;
+        let pages = match result.files.len() == count {
+            true => naming.pages(&result.value.channels),
+            false => Err(format!("has {}, and {expected}", counted(result.files.len(), "channel"))),
+        };
+        match pages {
+            Ok(pages) => {
+                for (channel, page) in naming.names.iter().zip(pages) {
+                    let name = format!("{}_{channel}.png", image.id);
+                    files.add(&image.id, std::slice::from_ref(channel), &result.files[page], &result.value, &name);
+                }
+                kept.push((image, result));
+            }
+            Err(reason) => {
+                let (id, file) = (image.id.clone(), image.label.clone());
+                bad.push(BadImage { id, channel: String::new(), file, reason, is_no_image: false });
+            }
         }
-        for (channel, stored) in names.iter().zip(&result.files) {
-            let name = format!("{}_{channel}.png", image.id);
-            files.add(&image.id, std::slice::from_ref(channel), stored, &result.value, &name);
-        }
-        kept.push((image, result));
     }
     let ids = kept.iter().map(|(image, _)| image.id.clone()).collect();
     let (of_set, results) = kept.into_iter().unzip();
     let set = ImageSet { label: set.label, channels: set.channels, ids, files: of_set };
     (MappedImages { set, results, bad: bad_before }, files, bad)
+}
+
+/// Names of pages as channels.
+struct PageNaming {
+    /// The names, in the order of the result.
+    names: Vec<String>,
+    /// File that told them, where they are neither given nor numbers, and all files tell names.
+    told_by: Option<String>,
+    /// Names in the order of the first file that tells any, where others tell none and pages are numbered.
+    order: Option<Vec<String>>,
+}
+
+impl PageNaming {
+    /// The names for files of `count` pages: those given, or else what the files say.
+    fn of(each: &MappedImages<Imported>, given: Option<Vec<String>>, count: usize) -> PageNaming {
+        if let Some(names) = given {
+            return PageNaming { names, told_by: None, order: None };
+        }
+        let files = each.set.files.iter().zip(&each.results).filter(|(_, result)| result.files.len() == count);
+        let told: Vec<_> = files.map(|(image, result)| (image, told_names(&result.value.channels, count))).collect();
+        let first = told.iter().find_map(|(image, names)| Some((*image, names.clone()?)));
+        let all_tell = told.iter().all(|(_, names)| names.is_some());
+        let numbered = || (1..=count).map(|page| format!("page_{page}")).collect();
+        match first {
+            Some((image, names)) if all_tell => PageNaming { names, told_by: Some(image.label.clone()), order: None },
+            first => PageNaming { names: numbered(), told_by: None, order: first.map(|(_, names)| names) },
+        }
+    }
+
+    /// The page of each name, in a file that tells the names `channels`; or why they cannot be told apart.
+    fn pages(&self, channels: &[String]) -> Result<Vec<usize>, String> {
+        let as_they_lie = || Ok((0..self.names.len()).collect());
+        let Some(told) = told_names(channels, self.names.len()) else { return as_they_lie() };
+        let by_name: Option<Vec<usize>> =
+            self.names.iter().map(|name| told.iter().position(|told| told == name)).collect();
+        let odd = |others: &str| {
+            let (told, advice) = (told.join(", "), "`channels` may name the pages of all files in their order");
+            Err(format!("its pages are called {told}, and {others}; {advice}"))
+        };
+        match (by_name, &self.told_by, &self.order) {
+            (Some(pages), ..) => Ok(pages),
+            (None, Some(file), _) => odd(&format!("those of `{file}` {}", self.names.join(", "))),
+            (None, None, Some(order)) if *order != told => odd(&format!("those of another file {}", order.join(", "))),
+            _ => as_they_lie(),
+        }
+    }
+}
+
+/// Names that a file tells of its pages, fit for names of files: as many as there are pages, all different and none empty.
+fn told_names(channels: &[String], count: usize) -> Option<Vec<String>> {
+    let names: Vec<String> = channels.iter().map(|name| name.replace(UNFIT, "_")).collect();
+    (names.len() == count && distinct(&names)).then_some(names)
 }
 
 /// The number of pages that most files have; of two that are as common, the larger.

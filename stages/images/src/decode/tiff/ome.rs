@@ -29,7 +29,9 @@ pub(crate) fn read(description: &[u8], pages: usize) -> Result<Told, String> {
 
 /// A stack, if the pages are one.
 fn stack(pages: usize, depths: usize, times: usize) -> Option<String> {
-    (pages > 1 && depths.max(times) > 1).then(|| format!("a stack of {depths} depths and {times} times"))
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    (pages > 1 && depths.max(times) > 1)
+        .then(|| format!("a stack of {depths} depth{} and {times} time{}", plural(depths), plural(times)))
 }
 
 /// ImageJ says what the pages are in lines, and writes those of large stacks without directories, behind that of the first.
@@ -82,7 +84,7 @@ mod tests {
         assert_eq!(channels(xml), ["DAPI & more", "FITC"]);
         assert!(channels(&xml.replace("Name='FITC'", "")).is_empty());
         let stack = xml.replace("SizeZ='1'", "SizeZ='5'");
-        assert_eq!(read(stack.as_bytes(), 10).unwrap().stack.as_deref(), Some("a stack of 5 depths and 1 times"));
+        assert_eq!(read(stack.as_bytes(), 10).unwrap().stack.as_deref(), Some("a stack of 5 depths and 1 time"));
     }
 
     #[test]
@@ -98,8 +100,8 @@ mod tests {
     #[test]
     fn stacks_of_imagej_are_no_channels() {
         let stack = |text: &str| read(text.as_bytes(), 4).unwrap().stack;
-        assert_eq!(stack("ImageJ=1.53\nimages=4\nslices=4\n").as_deref(), Some("a stack of 4 depths and 1 times"));
-        assert_eq!(stack("ImageJ=1.53\nimages=4\nframes=4\n").as_deref(), Some("a stack of 1 depths and 4 times"));
+        assert_eq!(stack("ImageJ=1.53\nimages=4\nslices=4\n").as_deref(), Some("a stack of 4 depths and 1 time"));
+        assert_eq!(stack("ImageJ=1.53\nimages=4\nframes=4\n").as_deref(), Some("a stack of 1 depth and 4 times"));
         assert!(stack("ImageJ=1.11a\nimages=4\nchannels=2\nslices=2\nhyperstack=true\n").is_some());
     }
 }

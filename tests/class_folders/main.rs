@@ -1,5 +1,8 @@
 //! Folders of photographs: a folder for each class, files with all channels, files with several pages.
 
+mod odd_names;
+mod page_names;
+#[path = "../support/mod.rs"]
 mod support;
 
 use athanor_stages::images::decode::{Limits, decode};
@@ -129,7 +132,7 @@ results: { images: images.images }
 
 /// A file of the golden ones.
 fn golden(name: &str) -> Vec<u8> {
-    let all: serde_json::Value = serde_json::from_str(include_str!("golden/formats.json")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(include_str!("../golden/formats.json")).unwrap();
     let case = all["decode"].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap().clone();
     base64(case["file"].as_str().unwrap())
 }
@@ -158,7 +161,7 @@ fn pages_are_channels_with_the_names_of_ome_xml() {
     let manifest = project.read("results/pages/images/manifest.csv");
     assert!(manifest.contains("one.ome,DAPI & more,one.ome_DAPI & more.png,png,19,13,1,16,"), "{manifest}");
     let page = std::fs::read(project.path("results/pages/images/one.ome_FITC.png")).unwrap();
-    let all: serde_json::Value = serde_json::from_str(include_str!("golden/formats.json")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(include_str!("../golden/formats.json")).unwrap();
     let case = all["decode"].as_array().unwrap().iter().find(|case| case["name"] == "TIFF OME page 1").unwrap();
     let expected = base64(case["image"]["samples"].as_str().unwrap());
     let expected = expected.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
