@@ -35,6 +35,7 @@ mod serde_messages;
 pub mod similarity;
 mod tables;
 pub mod terms;
+mod words;
 
 pub use athanor_fetch::secrets;
 pub use athanor_images as images;

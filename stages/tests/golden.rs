@@ -308,7 +308,7 @@ fn bad_tables_are_named_with_file_and_row() {
         ("Id,Target,Id\na,0,b\n", "train.csv, row 1: the column `Id` is there more than once"),
         ("Id,Target\n", "train.csv: the table has no rows"),
         ("", "train.csv: the file is empty"),
-        ("Id,Target\na,0\n", "train.csv: 1 rows cannot be split into 2 folds"),
+        ("Id,Target\na,0\n", "train.csv: 1 row cannot be split into 2 folds"),
     ] {
         assert_eq!(complaint(content.as_bytes()), expected);
     }

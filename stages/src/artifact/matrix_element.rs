@@ -1,7 +1,9 @@
 //! Numbers in a `.npy` file, of any type that NumPy has for real numbers, as float64.
 
 use burn::tensor::f16;
-use npyz::{DType, Endianness, TypeChar, TypeStr};
+use npyz::{Endianness, TypeChar, TypeStr};
+
+use super::npy_header::ValueKind;
 
 /// Encoding of the values of a matrix.
 #[derive(Debug, Clone, Copy)]
@@ -64,16 +66,23 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 }
 
 /// Description of an array of another type, and the line of NumPy that makes numbers of it.
-pub(crate) fn refusal(kind: &DType) -> (String, String) {
+pub(super) fn refusal(kind: &ValueKind) -> (String, String) {
     let save = |array: &str| format!("Save the numbers alone: `numpy.save(file, {array})`.");
-    let DType::Plain(kind) = kind else {
-        let rows = "numpy.lib.recfunctions.structured_to_unstructured(array)";
-        return ("the array has fields, as of a table".to_owned(), save(rows));
+    let kind = match kind {
+        ValueKind::Plain(kind) => kind,
+        ValueKind::Fields => {
+            let rows = "numpy.lib.recfunctions.structured_to_unstructured(array)";
+            return ("the array has fields, as of a table".to_owned(), save(rows));
+        }
+        ValueKind::Unknown(name) => {
+            return (format!("the array holds values of an unknown type (`{name}`)"), save("array.astype(\"f8\")"));
+        }
     };
     let (what, array) = match kind.type_char() {
         TypeChar::Complex => ("complex numbers", "array.real"),
         TypeChar::Float => ("floats of more than 64 bits", "array.astype(\"f8\")"),
-        TypeChar::DateTime | TypeChar::TimeDelta => ("points in time", "array.astype(\"i8\")"),
+        TypeChar::DateTime => ("points in time", "array.astype(\"i8\")"),
+        TypeChar::TimeDelta => ("spans of time", "array.astype(\"i8\")"),
         TypeChar::ByteStr | TypeChar::UnicodeStr => ("text", "array.astype(float)"),
         _ => ("no numbers", "array.astype(float)"),
     };

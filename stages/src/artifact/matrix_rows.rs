@@ -1,17 +1,17 @@
 //! Rows of a matrix read from its file a block at a time, for stages that must not hold a whole matrix.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 use athanor_fetch::sniff::describe;
 use athanor_images::file_type::FileType;
-use npyz::{DType, NpyHeader, Order};
 
 use super::matrix_element::{Element, refusal};
-use super::npy_guard::{self, HeaderProblem};
+use super::npy_header::{HeaderProblem, NpyHeader, ValueKind};
 use crate::error::StageError;
+use crate::words::counted;
 
 /// Advice for a file that lacks its end.
 const CUT_SHORT: &str = "The file is cut short; make it again.";
@@ -52,40 +52,33 @@ impl MatrixRows {
             return Err(wrong("the file is empty".to_owned(), CUT_SHORT));
         }
         let mut reader = BufReader::new(file);
-        match npy_guard::problem(&mut reader).map_err(unreadable)? {
-            Some(HeaderProblem::TooMany(message)) => return Err(wrong(message, CUT_SHORT)),
-            Some(HeaderProblem::NoArray(message)) => {
-                return Err(wrong(message, "Save it again: `numpy.save(file, array)`."));
-            }
-            None => {}
-        }
-        let header = NpyHeader::from_reader(&mut reader).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => wrong("the file ends within its header".to_owned(), CUT_SHORT),
-            ErrorKind::InvalidData => {
-                let (message, help) = no_npy(&head(path), &error);
+        let header = NpyHeader::read(&mut reader).map_err(unreadable)?.map_err(|problem| match problem {
+            HeaderProblem::OtherFormat => {
+                let (message, help) = no_npy(&head(path));
                 wrong(message, help)
             }
-            _ => unreadable(error),
+            HeaderProblem::CutShort => wrong("the file ends within its header".to_owned(), CUT_SHORT),
+            HeaderProblem::TooMany(message) => wrong(message, CUT_SHORT),
+            HeaderProblem::Damaged(message) => wrong(message, "Save it again: `numpy.save(file, array)`."),
         })?;
-        let start = reader.stream_position().map_err(unreadable)?;
         // Before the shape, of which fields are no part.
-        let element = match header.dtype() {
-            DType::Plain(kind) => Element::of(&kind).ok_or(DType::Plain(kind)),
-            other => Err(other),
+        let element = match &header.kind {
+            ValueKind::Plain(kind) => Element::of(kind),
+            ValueKind::Fields | ValueKind::Unknown(_) => None,
         };
-        let element = element.map_err(|kind| {
-            let (message, help) = refusal(&kind);
+        let element = element.ok_or_else(|| {
+            let (message, help) = refusal(&header.kind);
             wrong(message, &help)
         })?;
-        let [rows, columns] = *header.shape() else {
-            let dimensions = header.shape().len();
-            let message = format!("the array has {dimensions} dimensions, but a matrix has 2");
+        let [rows, columns] = *header.shape else {
+            let dimensions = header.shape.len();
+            let message = format!("the array has {}, but a matrix has 2", counted(dimensions, "dimension"));
             let rows = if dimensions == 0 { "array.reshape(1, 1)" } else { "array.reshape(len(array), -1)" };
             return Err(wrong(message, &format!("Save rows of columns: `numpy.save(file, {rows})`.")));
         };
         let size = element.size;
         // A false header must not cause an allocation larger than the file.
-        let fits = |needed: u64| needed <= bytes.saturating_sub(start) && usize::try_from(needed).is_ok();
+        let fits = |needed: u64| needed <= bytes.saturating_sub(header.start) && usize::try_from(needed).is_ok();
         if !rows.checked_mul(columns).and_then(|count| count.checked_mul(size as u64)).is_some_and(fits) {
             let message = format!("the header promises {rows} x {columns} values, but the file is shorter");
             return Err(wrong(message, CUT_SHORT));
@@ -100,8 +93,8 @@ impl MatrixRows {
             columns: columns as usize,
             rows: rows as usize,
             element,
-            by_column: header.order() == Order::Fortran,
-            start,
+            by_column: header.fortran_order,
+            start: header.start,
             file: reader.into_inner(),
             bytes: Vec::new(),
         })
@@ -171,10 +164,7 @@ fn head(path: &Path) -> Vec<u8> {
 }
 
 /// The problem of a file that is no `.npy`, by its first bytes, and what to do.
-fn no_npy(head: &[u8], error: &std::io::Error) -> (String, &'static str) {
-    if head.starts_with(b"\x93NUMPY") {
-        return (format!("the header of the .npy file is damaged: {error}"), "Make it again with `numpy.save`.");
-    }
+fn no_npy(head: &[u8]) -> (String, &'static str) {
     match FileType::of(head) {
         FileType::Zip | FileType::EmptyZip => (
             "is no .npy file, but a zip archive, as .npz files are".to_owned(),
@@ -206,8 +196,9 @@ pub(crate) fn name_rows(
             .with_help("Give a table whose column `Id` names the rows in order."));
     };
     if ids.len() != rows {
-        let message = format!("the matrix has {rows} rows, but there are {} ids", ids.len());
-        return Err(StageError::in_file(label, message));
+        let (rows, are) = (counted(rows, "row"), if ids.len() == 1 { "is" } else { "are" });
+        let message = format!("the matrix has {rows}, but there {are} {}", counted(ids.len(), "id"));
+        return Err(StageError::in_file(label, message).with_help("Each row needs one id, in the order of the rows."));
     }
     Ok(ids)
 }

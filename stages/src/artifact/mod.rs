@@ -8,10 +8,11 @@ pub mod labels;
 pub mod matrix;
 pub(crate) mod matrix_element;
 pub mod matrix_rows;
-mod npy_guard;
+mod npy_header;
 pub mod packed_images;
 pub mod table;
 mod table_bytes;
+pub(crate) mod table_header;
 
 use serde::{Deserialize, Serialize};
 

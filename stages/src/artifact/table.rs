@@ -7,9 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
-use crate::artifact::table_bytes::{Lines, refuse_open_quotes, refuse_other_types};
+use crate::artifact::table_bytes::{Lines, refuse_excel_line, refuse_open_quotes, refuse_other_types};
+use crate::artifact::table_header::missing_column;
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
+use crate::words::counted;
 
 /// A table to be read.
 #[derive(Debug, Clone)]
@@ -83,6 +85,7 @@ impl TableInput {
         let bytes = std::fs::read(path).map_err(|error| StageError::unreadable(label, &error))?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&bytes);
         refuse_other_types(label, bytes)?;
+        refuse_excel_line(label, bytes)?;
         let delimiter = delimiter.of(bytes);
         refuse_open_quotes(label, bytes, delimiter)?;
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(false).from_reader(bytes);
@@ -131,7 +134,7 @@ fn explain(label: &str, error: &csv::Error, mut lines: Lines<'_>) -> StageError 
     let line = error.position().map(|position| line_of(position, &mut lines));
     let (message, help) = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => (
-            format!("the row has {len} cell{}, but the header has {expected_len}", if *len == 1 { "" } else { "s" }),
+            format!("the row has {}, but the header has {expected_len}", counted(*len as usize, "cell")),
             "Look for a missing or an extra comma; a cell that holds a comma needs double quotes around it.",
         ),
         csv::ErrorKind::Utf8 { .. } => ("the row is not UTF-8 text".to_owned(), "Save the file as UTF-8."),
@@ -171,16 +174,7 @@ impl Table {
             let message = format!("the column `{column}` is there more than once");
             return Err(StageError::at_row(&self.label, 1, message).with_help("Take the wrong one out, or rename it."));
         }
-        self.find(column).ok_or_else(|| {
-            let found = self.header.join("`, `");
-            let help = match self.header.as_slice() {
-                [only] if only.contains([';', '\t']) => {
-                    format!("The header is `{found}`; `label_table` reads tables whose cells are separated otherwise.")
-                }
-                _ => format!("The header has `{found}`."),
-            };
-            StageError::at_row(&self.label, 1, format!("there is no column `{column}`")).with_help(help)
-        })
+        self.find(column).ok_or_else(|| missing_column(&self.label, &self.header, column))
     }
 
     /// A cell.
@@ -205,7 +199,11 @@ impl Table {
 
     /// Fails for a table without rows.
     pub fn require_rows(&self) -> Result<(), StageError> {
-        if self.is_empty() { Err(StageError::in_file(&self.label, "the table has no rows")) } else { Ok(()) }
+        if !self.is_empty() {
+            return Ok(());
+        }
+        let help = "There is nothing below its header; look at what made it.";
+        Err(StageError::in_file(&self.label, "the table has no rows").with_help(help))
     }
 
     /// An id as it stands in a row. One with blanks around it is an error: it would be another id than without them.
@@ -225,7 +223,8 @@ impl Table {
         for row in 0..self.len() {
             let id = self.id(row, at)?;
             if id.is_empty() {
-                return Err(self.error(row, format!("`{column}` is empty")));
+                let help = "Each row needs one; spreadsheets leave rows of commas behind, which can be taken out.";
+                return Err(self.error(row, format!("`{column}` is empty")).with_help(help));
             }
             if let Some(first) = seen.insert(id, row) {
                 let line = self.lines[first];

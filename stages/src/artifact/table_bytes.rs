@@ -19,8 +19,8 @@ const SAVE_SHEET: &str = "Open it in the program that wrote it, and save the she
 const SAVE_CSV: &str = "Save the table as CSV: `table.to_csv(\"table.csv\", index=False)` in pandas.";
 const SAVE_UTF8: &str = "Save the file as UTF-8.";
 
-/// Bytes by which UTF-16 without a mark is told.
-const UTF_16_HEAD: usize = 64;
+/// Bytes by which UTF-16 and UTF-32 without a mark are told.
+const UTF_HEAD: usize = 64;
 
 /// Refuses bytes that are those of another type of file.
 ///
@@ -31,9 +31,16 @@ pub(super) fn refuse_other_types(label: &str, bytes: &[u8]) -> Result<(), StageE
     if FileType::of(bytes) == FileType::LfsPointer {
         return wrong("is the pointer that Git LFS leaves in the place of a file", "Fetch the file: `git lfs pull`.");
     }
+    if is_web_page(bytes) {
+        let help = "A server may have answered with it, as with a page to log in; fetch the table again.";
+        return wrong("is a web page", help);
+    }
     // Text of any kind may begin with what is a signature elsewhere.
     if !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok() {
         return Ok(());
+    }
+    if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") || is_utf_32(bytes) {
+        return wrong("is UTF-32 text", SAVE_UTF8);
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_utf_16(bytes) {
         return wrong("is UTF-16 text", SAVE_UTF8);
@@ -48,13 +55,46 @@ pub(super) fn refuse_other_types(label: &str, bytes: &[u8]) -> Result<(), StageE
         FileType::Pdf => wrong("is a PDF document", SAVE_CSV),
         FileType::Image(format) => wrong(&format!("is a {format} image"), "Give a table in its place."),
         FileType::Zeros => wrong("holds nothing but zeros", "Make it again; it was cut short."),
-        _ => Ok(()),
+        _ => refuse_zeros(label, bytes),
     }
+}
+
+/// Refuses a zero byte in what is text otherwise: no program shows it, so that the cell is another one than it seems to be.
+fn refuse_zeros(label: &str, bytes: &[u8]) -> Result<(), StageError> {
+    let Some(place) = bytes.iter().position(|byte| *byte == 0) else { return Ok(()) };
+    let row = Lines::new(bytes).line_at(place);
+    let help = "The file is damaged, or no table; make it again.";
+    Err(StageError::at_row(label, row, "the row holds a zero byte (NUL)").with_help(help))
+}
+
+/// Refuses the line `sep=;` that Excel takes for the separator of the cells, in front of the header.
+///
+/// # Errors
+/// Names the line.
+pub(super) fn refuse_excel_line(label: &str, bytes: &[u8]) -> Result<(), StageError> {
+    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', sign] = line else { return Ok(()) };
+    let message = format!("the line `sep={}` is meant for Excel and is no header", char::from(*sign));
+    Err(StageError::at_row(label, 1, message).with_help("Take the line out."))
+}
+
+/// Whether a file begins as a web page does.
+fn is_web_page(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    let begins = |with: &[u8]| start.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    begins(b"<!doctype html") || begins(b"<html>") || begins(b"<html ")
+}
+
+/// Whether of every four bytes of the head three are zeros, at the same places: UTF-32 of Latin letters.
+fn is_utf_32(bytes: &[u8]) -> bool {
+    let (fours, _) = bytes[..bytes.len().min(UTF_HEAD)].as_chunks::<4>();
+    let all = |letter: usize| fours.iter().all(|four| (0..4).all(|at| (four[at] == 0) == (at != letter)));
+    !fours.is_empty() && (all(0) || all(3))
 }
 
 /// Whether every second byte of the head is a zero, and no other: UTF-16 of Latin letters.
 fn is_utf_16(bytes: &[u8]) -> bool {
-    let (pairs, _) = bytes[..bytes.len().min(UTF_16_HEAD)].as_chunks::<2>();
+    let (pairs, _) = bytes[..bytes.len().min(UTF_HEAD)].as_chunks::<2>();
     let all = |zero: usize| pairs.iter().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
     !pairs.is_empty() && (all(0) || all(1))
 }
@@ -195,7 +235,16 @@ mod tests {
         for text in [&b"\xff\xfeI\0d\0"[..], b"\xfe\xff\0I\0d", b"I\0d\0\n\0", b"\0I\0d"] {
             assert_eq!(said(text), "t: is UTF-16 text");
         }
+        for text in [&b"\xff\xfe\0\0I\0\0\0"[..], b"\0\0\xfe\xff\0\0\0I", b"I\0\0\0d\0\0\0", b"\0\0\0I\0\0\0d"] {
+            assert_eq!(said(text), "t: is UTF-32 text");
+        }
         assert_eq!(said(b"\x89PNG\r\n\x1a\n\0"), "t: is a PNG image");
+        assert_eq!(said(b"\n<!DOCTYPE html><html>"), "t: is a web page");
+        assert_eq!(said(b"Id,Target\r\na,0\r\nb\0,1\r\n"), "t, row 3: the row holds a zero byte (NUL)");
+        let excel = |bytes: &[u8]| refuse_excel_line("t", bytes).map_err(|error| error.to_string());
+        let told = "t, row 1: the line `sep=;` is meant for Excel and is no header";
+        assert_eq!(excel(b"sep=;\r\nId;Target\r\n"), Err(told.to_owned()));
+        assert_eq!(excel(b"sep=,x\n1,2\n"), Ok(()));
         for table in [&b"PK,Id\n"[..], b"BZh,PAR1\n", b"Id\n\xe4\n"] {
             assert!(refuse_other_types("t", table).is_ok());
         }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::table::{Table, TableInput, TableOutput};
+use crate::artifact::table_header::are_alike;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
@@ -84,7 +85,10 @@ impl StageKind for ConcatTables {
 fn places(table: &Table, columns: &[String], none_besides: bool) -> Result<Vec<usize>, StageError> {
     if none_besides && let Some(other) = table.header().iter().find(|name| !columns.contains(name)) {
         let message = format!("the column `{other}` is not in the first table");
-        let help = format!("Name the columns to take: `columns: [{}]`.", columns.join(", "));
+        let help = match columns.iter().find(|column| are_alike(column, other)) {
+            Some(near) => format!("The first table has `{near}`: give the column the same name in both."),
+            None => format!("Name the columns to take: `columns: [{}]`.", columns.join(", ")),
+        };
         return Err(StageError::at_row(&table.label, 1, message).with_help(help));
     }
     columns.iter().map(|column| table.column(column)).collect()

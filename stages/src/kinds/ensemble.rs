@@ -9,6 +9,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::Parameters;
+use crate::words::counted;
 use crate::{input_ports, output_ports};
 
 /// The kind `ensemble`.
@@ -101,7 +102,7 @@ fn add(
     next: &Matrix,
 ) -> Result<(), StageError> {
     if next.columns != matrix.columns {
-        let message = format!("has {} columns, but `{}` has {}", next.columns, matrix.label, matrix.columns);
+        let message = format!("has {}, but `{}` has {}", counted(next.columns, "column"), matrix.label, matrix.columns);
         return Err(StageError::in_file(&next.label, message));
     }
     if method == Method::Concatenate {
@@ -110,7 +111,7 @@ fn add(
         return Ok(());
     }
     if ids.len() != all_ids.len() {
-        let message = format!("has {} rows, but `{}` has {}", ids.len(), matrix.label, all_ids.len());
+        let message = format!("has {}, but `{}` has {}", counted(ids.len(), "row"), matrix.label, all_ids.len());
         return Err(StageError::in_file(&next.label, message));
     }
     if let Some(row) = (0..ids.len()).find(|row| ids[*row] != all_ids[*row]) {

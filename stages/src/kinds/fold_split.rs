@@ -9,6 +9,7 @@ use crate::params::Parameters;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
+use crate::words::counted;
 use crate::{input_ports, output_ports};
 
 /// The kind `fold_split`.
@@ -105,7 +106,7 @@ impl Part {
         let folds = folds.read()?;
         let (table_id, id, fold) = (table.column("Id")?, folds.column("Id")?, folds.column("fold")?);
         if table.len() != folds.len() {
-            let message = format!("has {} rows, but `{}` has {}", folds.len(), table.label, table.len());
+            let message = format!("has {}, but `{}` has {}", counted(folds.len(), "row"), table.label, table.len());
             return Err(StageError::in_file(&folds.label, message));
         }
         let fold_of = |row: usize| {

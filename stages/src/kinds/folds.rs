@@ -13,6 +13,7 @@ use crate::params::{ParamProblem, Parameters};
 use crate::ports::OptionalOutput;
 use crate::tables::class_count::{check_classes, hpa_classes};
 use crate::tables::stratify::stratify;
+use crate::words::counted;
 use crate::{input_ports, output_ports};
 use athanor_random::RandomState;
 
@@ -103,7 +104,7 @@ fn write_folds(
     let table = input.read()?;
     let labels = Labels::of(&table, params.classes)?;
     if labels.len() < params.folds {
-        let message = format!("{} rows cannot be split into {} folds", labels.len(), params.folds);
+        let message = format!("{} cannot be split into {} folds", counted(labels.len(), "row"), params.folds);
         return Err(StageError::in_file(&table.label, message));
     }
     let folds = stratify(&labels.targets, params.classes, params.folds, &mut RandomState::new(context.seed)?);

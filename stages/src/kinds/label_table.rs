@@ -149,7 +149,7 @@ impl StageKind for LabelTable {
     type Outputs = LabelTableOutputs;
 
     const NAME: &'static str = "label_table";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const DOC: &'static str = "Reads labels in the shape in which they come, multi-label or one class a row, and writes them in that of all other kinds: sorted class numbers, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.\n\nIn this form tables carry the names of their classes: training, reports and submissions take them from it.";
 
     fn run(
@@ -160,11 +160,14 @@ impl StageKind for LabelTable {
     ) -> Result<(), StageError> {
         let table = inputs.labels.read_with(params.delimiter)?;
         let labels = params.source().read(&table)?;
+        if let Some(warning) = &labels.warning {
+            context.warn(format!("{}: {warning}", table.label));
+        }
         if let Some(message) = name_problem(&labels.classes) {
             return Err(StageError::in_file(&table.label, message));
         }
         let antibodies = if params.external { Some(antibodies(&table, &labels.ids)?) } else { None };
-        let SourceLabels { ids, classes, targets } = &labels;
+        let SourceLabels { ids, classes, targets, .. } = &labels;
         let mut header = header(classes);
         if params.external {
             header.extend(["antibody", "antibody_code"]);

@@ -19,6 +19,7 @@ use crate::items::{ItemCache, OnFailure, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::OutputValue;
+use crate::words::counted;
 use crate::{input_ports, output_ports};
 use athanor_images::decode::Page;
 use athanor_images::pixels::{Pixels, Samples};
@@ -103,7 +104,7 @@ impl StageKind for PackImages {
         let members: Vec<Vec<Member<'_>>> = shards.values().cloned().collect();
         let packed = items.compute(&pack, &members, OnFailure::Stop)?;
         let [decoded, copied] = [&pack.decoded, &pack.copied].map(|count| count.load(Ordering::Relaxed));
-        context.log(format!("{decoded} images decoded, {copied} copied from earlier shards"));
+        context.log(format!("{} decoded, {copied} copied from earlier shards", counted(decoded, "image")));
         pack.faint.log(context);
         let mut index = Vec::with_capacity(set.ids.len());
         for ((name, members), packed) in names.into_iter().zip(&members).zip(packed) {

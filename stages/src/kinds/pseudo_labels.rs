@@ -19,6 +19,7 @@ use crate::kinds::label_table::{header, hpa_names, truth};
 use crate::kinds::submission::{most_probable, predict, read_thresholds};
 use crate::params::{ParamProblem, Parameters};
 use crate::tables::class_count::check_classes;
+use crate::words::counted;
 use crate::{input_ports, output_ports};
 
 /// The kind `pseudo_labels`.
@@ -144,7 +145,8 @@ impl Predictions {
         let mut matrix = inputs.probabilities.read()?;
         matrix.require_probabilities()?;
         if matrix.columns != params.classes.len() {
-            let message = format!("has {} columns, but `classes` names {}", matrix.columns, params.classes.len());
+            let message =
+                format!("has {}, but `classes` names {}", counted(matrix.columns, "column"), params.classes.len());
             return Err(StageError::in_file(&matrix.label, message)
                 .with_help("Give the names of the classes in the parameter `classes`."));
         }

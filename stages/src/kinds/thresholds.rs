@@ -13,6 +13,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
+use crate::words::counted;
 use crate::{input_ports, output_ports};
 
 /// The kind `thresholds`.
@@ -206,8 +207,11 @@ fn column(matrix: &Matrix, class: usize) -> Vec<f64> {
 fn by_ratio(params: &ThresholdsParams, matrix: &Matrix, labels: &Labels) -> Result<Vec<f64>, StageError> {
     if params.ratios.len() != matrix.columns {
         let (given, columns) = (params.ratios.len(), matrix.columns);
-        return Err(StageError::in_file(&matrix.label, format!("has {columns} classes, but `ratios` has {given}"))
-            .with_help("Give one expected ratio a class in the parameter `ratios`."));
+        return Err(StageError::in_file(
+            &matrix.label,
+            format!("has {}, but `ratios` has {given}", counted(columns, "class")),
+        )
+        .with_help("Give one expected ratio a class in the parameter `ratios`."));
     }
     let counts = labels.counts(matrix.columns);
     let ratio = |class: usize| match params.ratios[class] {

@@ -13,6 +13,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::similarity::multiply::dot_products;
 use crate::similarity::unit_rows::{UnitBlock, UnitRows, dot};
+use crate::words::counted;
 
 /// A reference near to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,7 +97,7 @@ pub fn nearest(
 fn require_fit(queries: &UnitRows, references: &UnitRows, options: &SearchOptions<'_>) -> Result<(), StageError> {
     let (columns, others) = (queries.columns(), references.columns());
     if columns != others {
-        let message = format!("has {columns} columns, but `{}` has {others}", references.label());
+        let message = format!("has {}, but `{}` has {others}", counted(columns, "column"), references.label());
         return Err(StageError::in_file(queries.label(), message)
             .with_help("Both sets of features must come from the same model."));
     }

@@ -28,6 +28,8 @@ pub(crate) struct SourceLabels {
     /// Names of the classes, by number.
     pub(crate) classes: Vec<String>,
     pub(crate) targets: Vec<Target>,
+    /// Warning about the classes that were found.
+    pub(crate) warning: Option<String>,
 }
 
 impl LabelSource<'_> {
@@ -39,7 +41,20 @@ impl LabelSource<'_> {
         table.require_rows()?;
         let ids = self.ids(table)?;
         let (classes, targets) = if self.one_hot { self.of_columns(table)? } else { self.of_cells(table)? };
-        Ok(SourceLabels { ids, classes, targets })
+        let warning = self.warning(table)?;
+        Ok(SourceLabels { ids, classes, targets, warning })
+    }
+
+    /// Warning about names of classes that blanks may have cut apart, where names are taken as they come.
+    fn warning(&self, table: &Table) -> Result<Option<String>, StageError> {
+        if self.classes.is_some() || self.one_hot || self.separator.is_empty() || !self.separator.trim().is_empty() {
+            return Ok(None);
+        }
+        let columns = self.target.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let cells = columns.iter().flat_map(|column| (0..table.len()).map(|row| self.words(table.cell(row, *column))));
+        Ok(inseparable(cells).map(|(one, other)| {
+            format!("the classes `{one}` and `{other}` stand only beside each other: if `{one} {other}` is one class, set `separator: \"\"`")
+        }))
     }
 
     fn ids(&self, table: &Table) -> Result<Vec<String>, StageError> {
@@ -76,8 +91,11 @@ impl LabelSource<'_> {
         }
         let numbers: HashMap<&str, usize> =
             classes.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+        // A number is a class of that name where classes are called by numbers, and none by its place.
+        let are_numbers = classes.iter().any(|name| name.parse::<u64>().is_ok());
         let class = |row: usize, word: &str| {
-            let by_number = || whole(word).parse::<usize>().ok().filter(|number| *number < classes.len());
+            let by_number =
+                || whole(word).parse::<usize>().ok().filter(|number| !are_numbers && *number < classes.len());
             let number = numbers.get(word).or_else(|| numbers.get(whole(word))).copied().or_else(by_number);
             number.ok_or_else(|| self.unknown_class(table, row, word, classes.len()))
         };
@@ -97,6 +115,9 @@ impl LabelSource<'_> {
                 "Empty the cells of rows without a class, or name the classes with `classes`, this one among them.",
             ));
         }
+        if let Some((row, word)) = rows().find(|(_, word)| word.starts_with('[')) {
+            return Err(table.error(row, format!("`{word}` looks like the beginning of a list")).with_help(LIST));
+        }
         let are_whole = rows().all(|(_, word)| whole(word).parse::<u64>().is_ok());
         Ok(in_order(rows().map(|(_, word)| if are_whole { whole(word) } else { word }).collect()))
     }
@@ -114,12 +135,14 @@ impl LabelSource<'_> {
     }
 
     fn unknown_class(&self, table: &Table, row: usize, word: &str, classes: usize) -> StageError {
-        if whole(word).parse::<usize>().is_ok() {
+        let named = self.classes.into_iter().flatten().any(|name| name.parse::<u64>().is_ok());
+        if whole(word).parse::<usize>().is_ok() && !named {
             return table.error(row, format!("there is no class {word}: classes go from 0 to {}", classes - 1));
         }
         let message =
             format!("`{word}` is no class: neither a name of `classes` nor a number from 0 to {}", classes - 1);
         let help = match self.separator.trim() {
+            _ if word.starts_with('[') => LIST,
             _ if MISSING.contains(&word) => "Empty the cells of rows without a class, or add it to `classes`.",
             "" if !self.separator.is_empty() => {
                 "Name the table's classes with `classes` (or `classes: from_table`); names with blanks in them need another `separator`."
@@ -151,6 +174,28 @@ impl LabelSource<'_> {
         let targets = (0..table.len()).map(target).collect::<Result<_, _>>()?;
         Ok((classes, targets))
     }
+}
+
+/// Advice for cells that hold a list in Python's notation.
+const LIST: &str = "Write the classes of a cell with blanks between them: `column.map(lambda list: \" \".join(map(str, list)))` in pandas.";
+
+/// Words that stand only beside each other, in this order and more than once: they may be one class whose name has a blank in it.
+fn inseparable<'t>(cells: impl Iterator<Item = Vec<&'t str>>) -> Option<(&'t str, &'t str)> {
+    let (mut words, mut pairs): (HashMap<&str, usize>, HashMap<(&str, &str), usize>) = Default::default();
+    for cell in cells {
+        cell.iter().for_each(|word| *words.entry(word).or_default() += 1);
+        cell.windows(2).for_each(|pair| *pairs.entry((pair[0], pair[1])).or_default() += 1);
+    }
+    let is_word = |word: &str| word.parse::<u64>().is_err();
+    let mut found: Vec<(&str, &str)> = pairs
+        .into_iter()
+        .filter(|((one, other), count)| {
+            *count > 1 && is_word(one) && is_word(other) && words[one] == *count && words[other] == *count
+        })
+        .map(|(pair, _)| pair)
+        .collect();
+    found.sort_unstable();
+    found.first().copied()
 }
 
 /// NaN, which programs write for a cell without a value.

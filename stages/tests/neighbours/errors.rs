@@ -43,7 +43,7 @@ fn features_that_cannot_be_compared() {
             "Id,Target\na,0\nb,x\nc,1\n",
             "r.csv, row 3: `x` is no class number: a target is class numbers separated by spaces",
         ),
-        (&npy(3, 1, &[0.0, 1.0, 2.0]), &good, abc, abc, "q.npy: has 1 columns, but `r.npy` has 2"),
+        (&npy(3, 1, &[0.0, 1.0, 2.0]), &good, abc, abc, "q.npy: has 1 column, but `r.npy` has 2"),
         (
             &npy(2, 2, &[3.0, 4.0, 3.0, 4.0]),
             &good,

@@ -5,6 +5,7 @@
 
 mod thumbnail;
 
+use crate::words::counted;
 use serde::{Deserialize, Serialize};
 
 pub use thumbnail::{Thumbnail, grey_thumbnail, set_thumbnail};
@@ -143,13 +144,18 @@ impl Figure {
     /// Reason why views cannot draw it, as a clause; `None` if they can.
     pub fn problem(&self) -> Option<String> {
         match &self.data {
-            FigureData::Table { columns, rows } => rows
-                .iter()
-                .position(|row| row.len() != columns.len())
-                .map(|row| format!("row {} of the table has {} cells of {}", row + 1, rows[row].len(), columns.len())),
+            FigureData::Table { columns, rows } => rows.iter().position(|row| row.len() != columns.len()).map(|row| {
+                format!("row {} of the table has {} of {}", row + 1, counted(rows[row].len(), "cell"), columns.len())
+            }),
             FigureData::Matrix { rows, columns, values, .. } => {
                 let fits = values.len() == rows.len() && values.iter().all(|row| row.len() == columns.len());
-                (!fits).then(|| format!("the matrix is not of {} rows and {} columns", rows.len(), columns.len()))
+                (!fits).then(|| {
+                    format!(
+                        "the matrix is not of {} and {}",
+                        counted(rows.len(), "row"),
+                        counted(columns.len(), "column")
+                    )
+                })
             }
             FigureData::Curves { series, .. } => series
                 .iter()
@@ -221,7 +227,7 @@ mod tests {
     fn figures_that_cannot_be_drawn_say_why() {
         let of = |value: serde_json::Value| serde_json::from_value::<Figure>(value).unwrap().problem().unwrap();
         let short = of(json!({ "title": "t", "kind": "table", "columns": ["a", "b"], "rows": [[1, 2], [3]] }));
-        assert_eq!(short, "row 2 of the table has 1 cells of 2");
+        assert_eq!(short, "row 2 of the table has 1 cell of 2");
         let bars = json!({ "title": "t", "kind": "bars", "labels": ["a"], "series": [{ "name": "n", "values": [] }] });
         assert_eq!(of(bars), "the bars `n` are not one for each of 1 labels");
         let edges = json!({ "title": "t", "kind": "histogram", "edges": [0, 1], "counts": [1, 2] });

@@ -7,6 +7,7 @@ use crate::artifact::labels::{Labels, Target, class_names};
 use crate::artifact::matrix::MatrixInput;
 use crate::artifact::table::TableInput;
 use crate::error::StageError;
+use crate::words::counted;
 
 /// Images and their targets.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl ClassificationDataset {
         soft.require_probabilities()?;
         let ids = soft.take_ids(None)?;
         if soft.columns != self.classes {
-            let message = format!("has {} columns, but there are {} classes", soft.columns, self.classes);
+            let message = format!("has {}, but there are {} classes", counted(soft.columns, "column"), self.classes);
             return Err(StageError::in_file(&soft.label, message));
         }
         let rows: std::collections::HashMap<&str, usize> =

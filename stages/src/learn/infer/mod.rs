@@ -15,6 +15,7 @@ use super::precision::Precision;
 use super::preprocessing::Preprocessing;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::words::counted;
 use partial_outputs::PartialOutputs;
 
 /// Inference of a network on images of a pool.
@@ -55,7 +56,7 @@ impl InferenceJob<'_> {
         devices.catch_out_of_memory(|| self.run_batches(models, devices, view_of, infer, context)).unwrap_or_else(
             |out_of_memory| {
                 let side = self.preprocessing.side;
-                let what = format!("batches of {} images of {side} x {side} pixels", self.batch);
+                let what = format!("batches of {} of {side} x {side} pixels", counted(self.batch, "image"));
                 let smaller = (self.batch / 2).max(1);
                 Err(StageError::DeviceMemory {
                     message: out_of_memory.describe(&what),
@@ -76,7 +77,7 @@ impl InferenceJob<'_> {
     ) -> Result<Vec<f32>, StageError> {
         let mut partial = PartialOutputs::open(&context.unfinished()?, self.width)?;
         if partial.rows() > 0 {
-            context.log(format!("continues after {} of {} images", partial.rows(), self.count));
+            context.log(format!("continues after {} of {}", partial.rows(), counted(self.count, "image")));
         }
         let side = self.preprocessing.side;
         let batches = Batches { pool: self.pool, side, size: self.batch, threads: context.threads };

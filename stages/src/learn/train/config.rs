@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StageError;
 use crate::learn::precision::Precision;
 use crate::params::ParamProblem;
+use crate::words::counted;
 use athanor_nn::models::{Architecture, Model, StemPool};
 use athanor_nn::optim::Schedule;
 
@@ -94,8 +95,8 @@ impl TrainingConfig {
         if devices <= batches {
             return Ok(());
         }
-        let noun = if batches == 1 { "batch" } else { "batches" };
-        let message = format!("the stage has {devices} GPUs, but a step only has {batches} {noun} to share out");
+        let batches = counted(batches, "batch");
+        let message = format!("the stage has {devices} GPUs, but a step only has {batches} to share out");
         let help = format!(
             "Raise `accumulation` to a multiple of {devices} (with a smaller `batch`, for the same images a step), or ask for fewer `gpus`."
         );
@@ -125,7 +126,7 @@ impl TrainingConfig {
         if shown >= needed {
             return Ok(());
         }
-        let message = format!("an epoch shows {shown} images, but a step needs {needed}");
+        let message = format!("an epoch shows {}, but a step needs {needed}", counted(shown, "image"));
         Err(StageError::mismatch(message).with_help("Choose a smaller `batch` or `accumulation`."))
     }
 }

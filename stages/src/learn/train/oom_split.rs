@@ -8,6 +8,7 @@ use std::path::Path;
 use super::config::{OnOutOfMemory, TrainingConfig};
 use crate::error::StageError;
 use crate::learn::precision::Precision;
+use crate::words::counted;
 use athanor_nn::devices::OutOfMemory;
 
 /// The file's name, beside the state of the training.
@@ -48,8 +49,11 @@ impl TrainingConfig {
     /// that is saved in `folder`, for the next attempt.
     pub fn out_of_memory_error(&self, found: OutOfMemory, split: Split, folder: &Path) -> StageError {
         let TrainingConfig { batch, side, precision, .. } = split.apply(self);
-        let message =
-            found.describe(&format!("batches of {batch} images of {side} x {side} pixels in {}", precision.name()));
+        let message = found.describe(&format!(
+            "batches of {} of {side} x {side} pixels in {}",
+            counted(batch, "image"),
+            precision.name()
+        ));
         let finer = split.finer(self.batch);
         let choices = self.memory_saving_choices(finer);
         let split_further = match (self.on_out_of_memory, finer) {
@@ -57,7 +61,11 @@ impl TrainingConfig {
             (OnOutOfMemory::Split, None) => Ok((format!("Batches cannot be split further. {choices}"), false)),
             (OnOutOfMemory::Split, Some(finer)) => {
                 let TrainingConfig { batch, accumulation, .. } = finer.apply(self);
-                let help = format!("It continues with {accumulation} batches of {batch} images a step. {choices}");
+                let help = format!(
+                    "It continues with {} of {} a step. {choices}",
+                    counted(accumulation, "batch"),
+                    counted(batch, "image")
+                );
                 finer.save(folder).map(|()| (help, true))
             }
         };

@@ -11,6 +11,7 @@ use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::learn::thread_pool::with_thread_pool;
+use crate::words::counted;
 use athanor_nn::models::Model;
 
 /// Paths of the outputs.
@@ -36,7 +37,11 @@ pub(crate) fn run_training<T: TrainingTask>(
     let config_that_fits = split.apply(config);
     if config_that_fits.batch != config.batch {
         let TrainingConfig { batch, accumulation, .. } = config_that_fits;
-        context.log(format!("{accumulation} batches of {batch} images a step, as larger ones did not fit into memory"));
+        context.log(format!(
+            "{} of {} a step, as larger ones did not fit into memory",
+            counted(accumulation, "batch"),
+            counted(batch, "image")
+        ));
     }
     let trained = devices.catch_out_of_memory(|| {
         with_thread_pool(context.threads, || {
