@@ -63,6 +63,17 @@ fn an_own_result_is_no_input() {
 }
 
 #[test]
+fn the_cache_is_no_input() {
+    for path in [".athanor", "[.athanor]", "./.athanor/objects", "x/../.athanor"] {
+        let read = format!("inputs: {{ i: {path} }}, run: 'ls ${{{{ inputs.i }}}} > o', outputs: {{ o: o }}");
+        let project = pipeline(&format!("  b: {{ kind: command, {read} }}\n"));
+        project.write(".athanor/objects/x", "");
+        let shown = refused(&project, "is the cache or lies in it, which changes with every run");
+        assert!(shown.contains("name the stages whose outputs are meant"), "{shown}");
+    }
+}
+
+#[test]
 fn texts_with_a_nul_are_found_before_anything_runs() {
     let cases = [
         ("run: \"echo ${{ vars.v }} > o\"", "a value with a NUL character cannot be put into a shell line"),

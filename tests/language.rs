@@ -48,6 +48,19 @@ fn a_pattern_that_nothing_fits_is_a_mistake() {
 }
 
 #[test]
+fn files_takes_one_pattern() {
+    let project = listing();
+    let pipeline = project.read("p.yaml");
+    for call in ["files()", "files(1)", "files('raw/*.txt', 'x')"] {
+        project.write("p.yaml", &pipeline.replace("files('raw/*.txt')", call));
+        let outcome = project.run(&[]);
+        let told = "`files()` takes one pattern, as text, such as `files('raw/*.txt')`";
+        let message = outcome.err.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(outcome.code == 2 && message.contains(told), "{call}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_link_to_nothing_that_fits_a_pattern_is_a_mistake() {
     let project = listing();
     std::os::unix::fs::symlink("../annex/d", project.path("raw/d.txt")).unwrap();
@@ -163,7 +176,7 @@ fn files_of_variables_lie_between_profiles_and_settings() {
     let outcome = checked(&project, &["--vars", "more.yaml", "--vars", "even.json"]);
     assert_eq!(outcome.code, 2);
     insta::assert_snapshot!(outcome.err);
-    assert!(checked(&project, &["--vars", "none.yaml"]).err.contains("`none.yaml` cannot be read"));
+    assert!(checked(&project, &["--vars", "none.yaml"]).err.contains("there is no file `none.yaml`"));
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl Diagnostics {
                 1 => format!("1 more {noun}"),
                 count => format!("{count} more {noun}s"),
             });
-            let note = match (&diagnostic.instance, more) {
+            let note = match (diagnostic.instance.as_deref().map(escape), more) {
                 (None, None) => continue,
                 (None, Some(more)) => format!(" (and {more} here)"),
                 (Some(instance), None) => format!(" (in `{instance}`)"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use minijinja::value::Rest;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 /// Name of the function.
@@ -44,5 +45,11 @@ impl Listings {
 /// Makes the function known to `environment`.
 pub(super) fn provide(environment: &mut Environment<'static>, listings: &Listings) {
     let listings = listings.clone();
-    environment.add_function(FUNCTION, move |pattern: String| listings.get(&pattern));
+    environment.add_function(FUNCTION, move |arguments: Rest<Value>| match arguments.as_slice() {
+        [pattern] if pattern.as_str().is_some() => listings.get(pattern.as_str().unwrap_or_default()),
+        _ => {
+            let message = "`files()` takes one pattern, as text, such as `files('raw/*.txt')`";
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        }
+    });
 }

@@ -18,6 +18,7 @@ mod optional_names;
 pub(crate) mod output;
 mod printing;
 pub(crate) mod quantity;
+pub(crate) mod reader_messages;
 mod reference;
 mod sandbox_mode;
 pub(crate) mod scalar;
@@ -28,6 +29,7 @@ pub mod scope;
 pub(crate) mod shape;
 mod span;
 pub(crate) mod suggest;
+mod tag;
 pub(crate) mod variable;
 mod written_number;
 
@@ -41,5 +43,7 @@ pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
 pub use variable::{VariablePattern, fits};
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

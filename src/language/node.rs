@@ -5,10 +5,12 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
-use serde_yaml::{Location, Spanned};
+use serde_yaml::{Location, Spanned, Tagged};
 
 use super::diagnostic::Diagnostic;
+use super::reader_messages::{explained_at, remedy};
 use super::span::Span;
+use super::tag::{self, Kind};
 use super::written_number;
 
 /// Value with its span.
@@ -151,7 +153,9 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
             let spans = SpanMap { text, base, source, refused: Cell::default() };
             let span = error.location().map_or(Span::new(source, base..base), |location| spans.error_span(location));
             let message = error.to_string();
-            Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
+            let range = span.range();
+            let written = text.get(range.start - base..range.end - base).unwrap_or_default();
+            Err(Box::new(Diagnostic::new(span, explained_at(&message, written)).maybe_help(remedy(&message))))
         }
     }
 }
@@ -178,55 +182,6 @@ fn budget(bytes: usize) -> serde_yaml::Budget {
     budget
 }
 
-/// The reader's message for users: its first line, without position and options.
-pub(crate) fn explained(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    let end = line.find(" at line ").unwrap_or(line.len());
-    let line = line[..end].trim_end_matches([':', ' ']);
-    if let Some(rest) = line.strip_prefix("duplicate mapping key: ") {
-        let key = rest.rsplit_once(", set ").map_or(rest, |(key, _)| key);
-        return format!("the key `{key}` is there twice");
-    }
-    if line.starts_with("multiple YAML documents") {
-        return "there are several documents, and a pipeline is one: a line `---` begins another".to_owned();
-    }
-    if line.contains("null") && line.contains("String") {
-        return "a key is nothing: `null` and `~` are that unless they are quoted".to_owned();
-    }
-    if line.starts_with("non-finite float") {
-        return "infinity and NaN are not values in a pipeline".to_owned();
-    }
-    if let Some(limit) = line.strip_prefix("budget breached: ") {
-        return over_budget(limit.split_whitespace().next().unwrap_or_default());
-    }
-    format!("this is not valid YAML: {line}")
-}
-
-/// Message about the limit that the reader calls by this name.
-fn over_budget(limit: &str) -> String {
-    match limit {
-        "Depth" => "this lies too deep: collections may lie in one another 64 levels deep".to_owned(),
-        "Documents" => "these are many documents, and a pipeline is one".to_owned(),
-        _ => "aliases make this far larger than its text: what they repeat is read as often as they do".to_owned(),
-    }
-}
-
-/// Remedy for a text that YAML takes for a mapping.
-pub(super) const TEXT_WITH_COLON: &str = "a text with `: ` in it is quoted, or written in the lines after `|`";
-
-/// Remedies for the most frequent mistakes.
-fn remedy(message: &str) -> Option<String> {
-    let remedies = [
-        ("tabs disallowed", "indent with spaces"),
-        ("mapping values are not allowed", TEXT_WITH_COLON),
-        ("did not find expected ',' or '}'", "a text with `: ` or `, ` in it is quoted"),
-        ("block mapping", "the keys of one mapping start in the same column; this line or one before it does not"),
-        ("unclosed bracket", "close it, or put the text in quotes"),
-        ("unclosed quote", "close it"),
-    ];
-    remedies.iter().find(|(part, _)| message.contains(part)).map(|(_, help)| (*help).to_owned())
-}
-
 /// A tree as the YAML reader gives it.
 enum Raw {
     Null,
@@ -234,8 +189,13 @@ enum Raw {
     Number(Number),
     Text(String),
     List(Vec<Located<Raw>>),
-    Map(Vec<(Located<String>, Located<Raw>)>),
+    Map(Vec<(Located<RawKey>, Located<Raw>)>),
+    /// A value with a tag that is refused: the tag.
+    Tagged(String),
 }
+
+/// A key as the YAML reader gives it.
+struct RawKey(String);
 
 /// A value and its location. Of the two places that the reader knows only this one is kept: they are most of what a large
 /// file takes in memory.
@@ -253,7 +213,41 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
 
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        let tagged = Tagged::<Untagged>::deserialize(deserializer)?;
+        Ok(tag::refused(&tagged, |Untagged(raw)| raw.kind()).map_or(tagged.0.0, Raw::Tagged))
+    }
+}
+
+/// A value without its tag.
+struct Untagged(Raw);
+
+impl<'de> Deserialize<'de> for Untagged {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor).map(Untagged)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tagged = Tagged::<String>::deserialize(deserializer)?;
+        match tag::refused(&tagged, |_| Kind::Text) {
+            Some(refused) => Err(de::Error::custom(tag::refusal(&refused).0)),
+            None => Ok(RawKey(tagged.0)),
+        }
+    }
+}
+
+impl Raw {
+    fn kind(&self) -> Kind {
+        match self {
+            Raw::Null => Kind::Null,
+            Raw::Bool(_) => Kind::Bool,
+            Raw::Number(number) if number.is_f64() => Kind::Fraction,
+            Raw::Number(_) => Kind::Whole,
+            Raw::Text(_) | Raw::Tagged(_) => Kind::Text,
+            Raw::List(_) => Kind::List,
+            Raw::Map(_) => Kind::Map,
+        }
     }
 }
 
@@ -365,14 +359,14 @@ impl SpanMap<'_> {
         let span = self.span(raw.at);
         self.check_written(&raw.value, span);
         let value = match raw.value {
-            Raw::Null => Value::Null,
+            Raw::Null | Raw::Tagged(_) => Value::Null,
             Raw::Bool(value) => Value::Bool(value),
             Raw::Number(number) => Value::Number(number),
             Raw::Text(text) => Value::Text(text),
             Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => {
-                let entry = |(key, value): (Located<String>, Located<Raw>)| Entry {
-                    key: Key { span: self.span(key.at), name: key.value },
+                let entry = |(key, value): (Located<RawKey>, Located<Raw>)| Entry {
+                    key: Key { span: self.span(key.at), name: key.value.0 },
                     value: self.node(value),
                 };
                 Value::Map(entries.into_iter().map(entry).collect())
@@ -381,21 +375,22 @@ impl SpanMap<'_> {
         Node { value, span }
     }
 
-    /// Looks at how a plain scalar is written, unless another one is refused already.
+    /// Looks at how a value is written, unless another one is refused already.
     fn check_written(&self, value: &Raw, span: Span) {
         let range = span.range();
         let (before, rest) = self.text.split_at(range.start - self.base);
         let written = &rest[..range.len()];
-        let number = match value {
-            Raw::Number(number) => Some(number),
-            Raw::Text(text) if text == written && !written_number::is_text_by_mark(before) => None,
+        let refusal = match value {
+            Raw::Tagged(tag) => Some(tag::refusal(tag)),
+            Raw::Number(number) => written_number::refusal(written, Some(number)),
+            Raw::Text(text) if text == written && !written_number::is_text_by_mark(before) => {
+                written_number::refusal(written, None)
+            }
             _ => return,
         };
-        let refused = self.refused.take().or_else(|| {
-            let (message, help) = written_number::refusal(written, number)?;
-            Some(Box::new(Diagnostic::new(span, message).help(help)))
-        });
-        self.refused.set(refused);
+        let refused = self.refused.take();
+        let found = || refusal.map(|(message, help)| Box::new(Diagnostic::new(span, message).help(help)));
+        self.refused.set(refused.or_else(found));
     }
 
     /// The bytes at `location`; of a collection, whose end the reader does not tell, what is on its first line.

@@ -35,6 +35,7 @@ const UNITS: &[(&str, u64)] = &[
 
 impl ByteSize {
     const EXPECTED: &'static str = "a size such as `24GiB` or `500MB`";
+    const WITH_UNIT: &'static str = "a size with its unit, such as `24GiB`, `500MB` or `100B`";
 
     /// `bytes` bytes.
     pub const fn new(bytes: u64) -> Self {
@@ -75,6 +76,10 @@ impl FromStr for ByteSize {
         let (number, unit) = trimmed.split_at(split);
         let unit = unit.trim();
         let factor = if unit.is_empty() {
+            // A number alone may be meant as gigabytes, and makes a collection of a whole cache if it is taken for bytes.
+            if number.bytes().any(|digit| matches!(digit, b'1'..=b'9')) {
+                return Err(QuantityError { text: text.to_owned(), expected: Self::WITH_UNIT });
+            }
             1
         } else {
             UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(error)?.1
@@ -140,6 +145,19 @@ impl FromStr for GpuShare {
             .and_then(GpuShare::from_number)
             .ok_or_else(|| QuantityError { text: text.to_owned(), expected: Self::EXPECTED })
     }
+}
+
+/// A duration as users write one: `1h30m`, `90ms`.
+pub(crate) fn written_duration(duration: Duration) -> String {
+    let mut left = duration.as_millis();
+    let mut text = String::new();
+    for (unit, millis) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if left >= millis {
+            text += &format!("{}{unit}", left / millis);
+            left %= millis;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// Reads a duration such as `90s`, `2h` or `1h30m`; units `d`, `h`, `m`, `s`, `ms`, each at most once and largest first.

@@ -123,7 +123,7 @@ impl Typed for String {
     }
 
     fn help(value: &Value) -> Option<&'static str> {
-        matches!(value, Value::Map(_)).then_some(super::node::TEXT_WITH_COLON)
+        matches!(value, Value::Map(_)).then_some(super::reader_messages::TEXT_WITH_COLON)
     }
 
     fn schema() -> serde_json::Value {

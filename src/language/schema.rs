@@ -6,7 +6,7 @@ use athanor_stages::registry;
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use super::shape::{Shape, or_expression};
+use super::shape::{FieldName, NameRule, Shape, or_expression};
 
 /// Keys of stages that only commands have.
 pub(super) const OF_COMMANDS: [&str; 11] = [
@@ -31,10 +31,16 @@ pub fn schema() -> Value {
 /// As [`schema`], with these kinds.
 pub fn schema_with(kinds: &[&dyn Kind]) -> Value {
     let mut schema = Document::schema();
+    take_scalars_as_text(&mut schema);
     let mut definitions = Map::new();
     let rules: Vec<Value> = kinds.iter().map(|kind| rule(*kind, &mut definitions)).collect();
     if let Some(stage) = schema.pointer_mut("/properties/stages/additionalProperties").and_then(Value::as_object_mut) {
         stage.insert("allOf".to_owned(), rules.into());
+        for (key, value) in [("matrix", matrix()), ("reads", reads())] {
+            if let Some(property) = stage.get_mut("properties").and_then(|properties| properties.get_mut(key)) {
+                *property = json!({ "description": property["description"], "anyOf": value });
+            }
+        }
         if let Some(kind) = stage.get_mut("properties").and_then(|properties| properties.get_mut("kind")) {
             let doc = |kind: &&dyn Kind| json!({ "const": kind.name(), "description": kind.doc() });
             *kind = json!({ "description": kind["description"], "oneOf": kinds.iter().map(doc).collect::<Vec<_>>() });
@@ -48,6 +54,54 @@ pub fn schema_with(kinds: &[&dyn Kind]) -> Value {
     schema
 }
 
+/// Allows numbers and truth values where a text is, as in `env: { N: 1 }`: they are read as they print. Only a description is text
+/// alone.
+fn take_scalars_as_text(schema: &mut Value) {
+    let Value::Object(map) = schema else { return };
+    if map.get("type").is_some_and(|name| name == "string") && !map.contains_key("pattern") && !map.contains_key("enum")
+    {
+        map.insert("type".to_owned(), json!(["string", "number", "boolean"]));
+    }
+    let properties = map.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    properties.filter(|(name, _)| *name != "description").for_each(|(_, value)| take_scalars_as_text(value));
+    for word in ["items", "additionalProperties"] {
+        map.get_mut(word).into_iter().for_each(take_scalars_as_text);
+    }
+    map.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten().for_each(take_scalars_as_text);
+}
+
+/// Text with an expression in it.
+fn expression() -> Value {
+    or_expression(json!(false))["anyOf"][1].clone()
+}
+
+/// The ways to write a matrix.
+fn matrix() -> Value {
+    let names = json!({ "pattern": FieldName::PATTERN });
+    let point = json!({ "type": "object", "minProperties": 1, "propertyNames": names });
+    let points = json!({ "anyOf": [{ "type": "array", "items": { "anyOf": [point, expression()] } }, expression()] });
+    let axis = json!({ "anyOf": [
+        { "type": "array", "minItems": 1 }, { "type": "object", "minProperties": 1 }, expression(),
+    ] });
+    json!([{ "type": "null" }, expression(), {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": names,
+        "properties": { "include": points, "exclude": points },
+        "additionalProperties": axis,
+    }])
+}
+
+/// The ways to write what is read in place.
+fn reads() -> Value {
+    let text = json!({ "type": "string" });
+    let keys = json!({ "anyOf": [{ "type": ["string", "null"] }, { "type": "array", "items": text }] });
+    json!([{ "type": ["string", "null"] }, { "type": "array", "items": text }, {
+        "type": "object",
+        "additionalProperties": keys,
+    }])
+}
+
 /// Rule for the keys of a stage of this kind, beside those of all stages.
 fn rule(kind: &dyn Kind, definitions: &mut Map<String, Value>) -> Value {
     let mut properties = Map::new();
@@ -56,7 +110,7 @@ fn rule(kind: &dyn Kind, definitions: &mut Map<String, Value>) -> Value {
     if params.get("required").and_then(Value::as_array).is_some_and(|names| !names.is_empty()) {
         required.push("params");
     }
-    properties.insert("params".to_owned(), params);
+    properties.insert("params".to_owned(), or_expression(params));
     match kind.ports() {
         Ports::Fixed { inputs, .. } => {
             if inputs.iter().any(|port| port.arity != Arity::Optional) {

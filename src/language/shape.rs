@@ -85,7 +85,7 @@ pub(crate) struct Literal<T> {
 impl<T: Typed> Shape for Literal<T> {
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
         if node.text().is_some_and(|text| text.contains("${{")) {
-            let help = "write the value itself; expressions belong into pipeline files";
+            let help = "write the value itself";
             problems.push(Diagnostic::new(node.span, "there are no expressions here").help(help));
             return None;
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::expression::Engine;
 use super::node::{self, Node};
-use super::quantity::{ByteSize, GpuShare, parse_duration};
+use super::quantity::{ByteSize, GpuShare, parse_duration, written_duration};
 use super::scan::{self, Piece};
 use super::scope::Scope;
 use super::span::SourceText;
@@ -23,6 +23,7 @@ fn sizes() {
     assert_eq!(bytes("1.2.3GB"), None);
     assert_eq!(bytes("GiB"), None);
     assert_eq!(bytes("3 parsecs"), None);
+    assert_eq!(bytes("10"), None, "gigabytes may be meant");
     assert_eq!(ByteSize::new(1536 << 20).to_string(), "1536MiB");
     assert_eq!(ByteSize::new(24 << 30).to_string(), "24GiB");
     assert_eq!(ByteSize::new(0).to_string(), "0B");
@@ -49,6 +50,9 @@ fn durations() {
     assert_eq!(seconds("1h30m"), Some(5400.0));
     assert_eq!(seconds("1d 2h"), Some(93_600.0));
     assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+    let written =
+        ["90s", "1h30m", "1d 2h", "250ms", "1m 500ms"].map(|text| written_duration(parse_duration(text).unwrap()));
+    assert_eq!(written, ["1m30s", "1h30m", "1d2h", "250ms", "1m500ms"]);
     for wrong in ["", "5", "30m1h", "1h1h", "h", "1y", "99999999999999999999s", "18446744073709551615d"] {
         assert_eq!(seconds(wrong), None, "{wrong}");
     }
@@ -300,6 +304,11 @@ fn numbers_that_versions_of_yaml_read_in_different_ways_are_refused() {
         ("0x1_F", "31"),
         ("1:30", "90"),
         ("1:30:00", "5400"),
+        ("007", "7"),
+        ("-012", "-12"),
+        ("+012", "12"),
+        ("-00", "0"),
+        ("-00.5", "-0.5"),
     ];
     for (written, number) in cases {
         let refused = *node::parse(&format!("a: [1, {written}]"), 0, 0).unwrap_err();
@@ -346,6 +355,77 @@ fn numbers_that_would_lose_digits_are_refused() {
     for fine in kept {
         assert!(node::parse(&format!("a: {fine}"), 0, 0).is_ok(), "{fine}");
     }
+}
+
+#[test]
+fn tags_are_obeyed_or_refused() {
+    use serde_json::json;
+    let fine = [
+        ("!!str 3", json!("3")),
+        ("! 3", json!("3")),
+        ("!<tag:yaml.org,2002:str> 3", json!("3")),
+        ("!!int \"3\"", json!(3)),
+        ("!!bool \"true\"", json!(true)),
+        ("!!null \"\"", json!(null)),
+        ("!!seq [1]", json!([1])),
+        ("!!map { !!str b: 1 }", json!({ "b": 1 })),
+        ("[ &x !!str 3, *x ]", json!(["3", "3"])),
+        ("a!b", json!("a!b")),
+        ("'!Ref a'", json!("!Ref a")),
+    ];
+    for (written, value) in fine {
+        assert_eq!(node::parse(&format!("a: {written}"), 0, 0).unwrap().to_json(), json!({ "a": value }), "{written}");
+    }
+    let refused = [
+        "!Ref foo",
+        "!include other.yaml",
+        "!env HOME",
+        "!!set { a, b }",
+        "!!omap [a: 1]",
+        "!!int 3.5",
+        "!!str [3]",
+        "!!map [1]",
+        "!!timestamp 2001-01-01",
+        "!!python/tuple [1]",
+        "!Sub\n  b: 1",
+        "[1, !!seq { b: 1 }]",
+        "{ !x b: 1 }",
+        "1e400",
+    ];
+    let told = refused.map(|written| {
+        let error = *node::parse(&format!("a: {written}"), 0, 0).unwrap_err();
+        format!("{written:?}: {}\n    {}", error.message, error.help.as_deref().unwrap_or("-"))
+    });
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    "!Ref foo": the tag `!Ref` has no meaning here
+        take it out; texts, numbers, lists and mappings need none
+    "!include other.yaml": the tag `!include` has no meaning here
+        name the file under `include` at the top of the pipeline, or give it by `--vars`
+    "!env HOME": the tag `!env` has no meaning here
+        name the variable under `env_passthrough`, or give its value by `--set`
+    "!!set { a, b }": the tag `!!set` has no meaning here
+        take it out; texts, numbers, lists and mappings need none
+    "!!omap [a: 1]": the tag `!!omap` has no meaning here
+        take it out; texts, numbers, lists and mappings need none
+    "!!int 3.5": a tag (`!!…`) does not fit its value, or has no meaning here: take it out
+        -
+    "!!str [3]": the tag `!!str` does not fit its value
+        -
+    "!!map [1]": the tag `!!map` does not fit its value
+        -
+    "!!timestamp 2001-01-01": a tag (`!!…`) does not fit its value, or has no meaning here: take it out
+        -
+    "!!python/tuple [1]": the tag `!!python/tuple` has no meaning here
+        take it out; texts, numbers, lists and mappings need none
+    "!Sub\n  b: 1": the tag `!Sub` has no meaning here
+        take it out; texts, numbers, lists and mappings need none
+    "[1, !!seq { b: 1 }]": the tag `!!seq` does not fit its value
+        -
+    "{ !x b: 1 }": the tag `!x` has no meaning here
+        -
+    "1e400": `1e400` is larger than a number can be
+        -
+    "#);
 }
 
 #[test]

@@ -15,8 +15,10 @@ pub(super) type Refusal = (String, String);
 /// The refusal of a scalar that is `written` so and was read as `number`, or as text if that is `None`.
 pub(super) fn refusal(written: &str, number: Option<&Number>) -> Option<Refusal> {
     if has_leading_zeros(written) && number.is_some() {
-        let digits = written.trim_start_matches(['+', '-', '0']);
-        return Some(unclear(written, Some(if digits.is_empty() { "0" } else { digits }.to_owned())));
+        let digits = unsigned(written).trim_start_matches('0');
+        let sign = if written.starts_with('-') && !digits.is_empty() { "-" } else { "" };
+        let zero = if digits.starts_with(|c: char| c.is_ascii_digit()) { "" } else { "0" };
+        return Some(unclear(written, Some(format!("{sign}{zero}{digits}"))));
     }
     if number.is_some() && is_underscored(written) || is_number_of_one_version(written) {
         return Some(unclear(written, value_in_1_1(written)));

@@ -53,7 +53,10 @@ fn keys_of(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<String>> {
         match item.text().filter(|key| !key.is_empty()) {
             Some(key) => keys.push(key.to_owned()),
             None => {
-                let message = format!("a key is text, with dots into mappings, not {}", item.value.noun());
+                let message = match item.text() {
+                    Some(_) => "an empty text is no key".to_owned(),
+                    None => format!("a key is text, with dots into mappings, not {}", item.value.noun()),
+                };
                 problems.push(Diagnostic::new(item.span, message).help("such as `{ params.yaml: [train.lr] }`"));
             }
         }

@@ -49,9 +49,12 @@ impl SelectError {
 impl Selector {
     /// Reads a selector.
     pub fn parse(text: &str) -> Result<Selector, SelectError> {
-        let shape =
-            || Some("a selector looks like `stage[axis=value].output`; axes and output may be left out".to_owned());
         let text = text.trim();
+        let shape = || {
+            let is_odd = text.contains('[') && text.contains(['\'', '"', ',']);
+            let quoted = if is_odd { "; a value with commas or brackets is quoted: `axis=\"a, b\"`" } else { "" };
+            Some(format!("a selector looks like `stage[axis=value].output`; axes and output may be left out{quoted}"))
+        };
         let stage = leading_name(text, true);
         let mut rest = &text[stage.len()..];
         if stage.is_empty() {

@@ -104,6 +104,18 @@ mod tests {
         assert!(content("p.json", r#"{"a": [{"b": 1}], "c.d": 2}"#, &["a.0.b", "c.d"]).is_ok());
     }
 
+    /// `n` is a common name for a number of something, and a truth value to some readers.
+    #[test]
+    fn words_that_are_truth_values_to_some_are_names() {
+        for key in ["n", "y", "no", "yes", "on", "off", "N", "true", "null", "1"] {
+            let one = content("p.yaml", &format!("{key}: 1\nz: 2\n"), &[key]);
+            assert_ne!(one, content("p.yaml", &format!("{key}: 2\nz: 2\n"), &[key]), "{key}: {one:?}");
+            assert!(one.is_ok(), "{key}: {one:?}");
+        }
+        let both = |n: u8| content("p.yaml", &format!("a: {{ n: {n}, no: 2 }}\n"), &["a"]).unwrap();
+        assert_ne!(both(1), both(3));
+    }
+
     #[test]
     fn other_ways_to_write_the_same_are_the_same() {
         let of = |text: &str| content("p.yaml", text, &["a"]).unwrap();

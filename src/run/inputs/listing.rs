@@ -41,6 +41,20 @@ pub(super) fn list(pattern: &str, project: &Path, closed: &[PathBuf]) -> Result<
 
 /// Message about a pattern that nothing fits.
 fn nothing(pattern: &str, project: &Path) -> String {
+    let named = pattern.trim_end_matches('/');
+    if named == pattern && project.join(named).is_dir() {
+        return format!("`{named}` is a folder; `{named}/*` are the files in it, and `{named}/` is the folder itself");
+    }
+    if let Some(before) = pattern.strip_suffix("**") {
+        return format!(
+            "no file fits `{pattern}`: `**` stands for folders; `{before}**/*` are the files in all of them"
+        );
+    }
+    if pattern.contains('[') && project.join(named).is_file() {
+        return format!(
+            "no file fits `{pattern}`: `[` begins a choice of characters, and `[[]` is that character itself"
+        );
+    }
     let fixed = pattern.find([&SPECIAL[..], &['{']].concat().as_slice()).map_or(pattern, |at| &pattern[..at]);
     let folder = fixed.rsplit_once('/').map_or("", |(folder, _)| folder);
     let (shown, path) = match (folder, pattern.starts_with('/')) {
@@ -326,6 +340,8 @@ mod tests {
             ("raws/*.tif", "no file fits `raws/*.tif`: the folder `raws` does not exist"),
             ("*.tif", "no file fits `*.tif`: there is none in the project folder"),
             ("raw/a.txt/*", "no file fits `raw/a.txt/*`: `raw/a.txt` is no folder"),
+            ("raw", "`raw` is a folder; `raw/*` are the files in it, and `raw/` is the folder itself"),
+            ("raw/**", "no file fits `raw/**`: `**` stands for folders; `raw/**/*` are the files in all of them"),
             (" ", "`files()` lacks a pattern, such as `files('raw/*.txt')`"),
         ] {
             assert_eq!(listed(pattern), Err(message.to_owned()));

@@ -1,10 +1,21 @@
-//! Reads of a pipeline's own results: they are as the last run left them, so that a stage which reads one is always a run behind.
+//! Reads of a pipeline's own results, which are as the last run left them, so that a stage which reads one is always a run behind; and
+//! of the cache, which changes with every run.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::language::{Diagnostic, Diagnostics, Span};
-use crate::plan::{CommandLine, InputSource, Instance, Plan, ResultEntry, Work};
+use crate::plan::{CommandLine, InputSource, Instance, Plan, ResultEntry, Source, Work};
+
+/// Reports every one of `sources` that lies in the folder of the `cache`, absolute or relative to the folder `project`.
+pub fn check_cache(sources: &[Source], project: &Path, cache: &Path, problems: &mut Diagnostics) {
+    let cache = Folder::new(project, cache);
+    for source in sources.iter().filter(|source| cache.place_of(&source.path).is_some()) {
+        let message = format!("`{}` is the cache or lies in it, which changes with every run", source.path);
+        let help = "name the stages whose outputs are meant".to_owned();
+        problems.at(source.span, message, Some(help));
+    }
+}
 
 /// Reports every input, and everything that is declared under `reads`, that is a result of the pipeline or a folder of them.
 /// Files of that sort that only a line names are warned of: the word may mean something else. `results` is the folder of all
@@ -41,39 +52,53 @@ pub fn check_own_results(plan: &Plan, project: &Path, results: &Path, problems: 
     }
 }
 
-/// The results of one pipeline.
-struct OwnResults<'p> {
-    plan: &'p Plan,
+/// A folder whose content is no input.
+struct Folder<'p> {
     project: &'p Path,
-    /// Folder of all pipelines' results, absolute.
-    results: PathBuf,
+    /// Its path, absolute.
+    path: PathBuf,
     /// Its path in the project, if it lies there.
     within: Option<PathBuf>,
 }
 
-impl<'p> OwnResults<'p> {
-    fn new(plan: &'p Plan, project: &'p Path, results: &Path) -> OwnResults<'p> {
-        let results = without_dots(&project.join(results));
-        let within = results.strip_prefix(without_dots(project)).ok().map(Path::to_owned);
-        OwnResults { plan, project, results, within }
+impl<'p> Folder<'p> {
+    fn new(project: &'p Path, folder: &Path) -> Folder<'p> {
+        let path = without_dots(&project.join(folder));
+        let within = path.strip_prefix(without_dots(project)).ok().map(Path::to_owned);
+        Folder { project, path, within }
     }
 
-    /// Whether `path` leads past the results for certain. Paths are joined for the few others only: there may be many thousands.
-    fn leads_past(&self, path: &Path) -> bool {
+    /// Whether `path` leads past the folder for certain. Paths are joined for the few others only: there may be many thousands.
+    fn is_passed_by(&self, path: &Path) -> bool {
         let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         is_plain && self.within.as_ref().is_some_and(|within| !path.starts_with(within))
     }
 
+    /// Where `path`, as it is written, leads, if that is the folder or lies in it.
+    fn place_of(&self, path: &str) -> Option<PathBuf> {
+        if self.is_passed_by(Path::new(path)) {
+            return None;
+        }
+        Some(without_dots(&self.project.join(path))).filter(|place| place.starts_with(&self.path))
+    }
+}
+
+/// The results of one pipeline.
+struct OwnResults<'p> {
+    plan: &'p Plan,
+    /// Folder of all pipelines' results.
+    results: Folder<'p>,
+}
+
+impl<'p> OwnResults<'p> {
+    fn new(plan: &'p Plan, project: &'p Path, results: &Path) -> OwnResults<'p> {
+        OwnResults { plan, results: Folder::new(project, results) }
+    }
+
     /// Message and remedy about `path`, as it is written, if it is a result or a folder of results.
     fn mistake(&self, path: &str) -> Option<(String, String)> {
-        if self.leads_past(Path::new(path)) {
-            return None;
-        }
-        let read = without_dots(&self.project.join(path));
-        if !read.starts_with(&self.results) {
-            return None;
-        }
-        let folder = self.results.join(&self.plan.name);
+        let read = self.results.place_of(path)?;
+        let folder = self.results.path.join(&self.plan.name);
         for entry in &self.plan.results {
             let result = folder.join(&entry.path);
             let stage = self.written(entry);

@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 use serde_yaml::{Location, Spanned};
 
-use crate::language::node::explained;
+use crate::language::reader_messages::explained;
 
 mod plain_scalar;
 
@@ -44,6 +44,8 @@ fn yaml(text: &str) -> Result<Vec<Value>, String> {
     // Its own tool takes the last of two keys of one name.
     let options = serde_yaml::options! {
         with_snippet: false,
+        // Else `n`, `y` and `on` are no names of keys. As values they count as they are written.
+        strict_booleans: true,
         duplicate_keys: serde_yaml::DuplicateKeyPolicy::LastWins,
         non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough,
     };

@@ -1,7 +1,7 @@
 //! Surroundings of a pipeline file: reads what it includes, and lists files of the project.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::language::SourceText;
@@ -48,7 +48,10 @@ impl LookUp {
 /// Text of a file of the user's; the error is the end of a sentence.
 pub fn read_text(path: &Path) -> Result<String, String> {
     // Opening a pipe would wait for a writer.
-    let found = fs::metadata(path).map_err(|error| error.to_string())?;
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        _ => error.to_string(),
+    })?;
     if !found.is_file() {
         return Err("it is not a file".to_owned());
     }
