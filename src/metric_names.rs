@@ -118,7 +118,7 @@ pub(crate) fn is_small_better(metric: &str) -> bool {
 
 /// Whether a metric is about how the work was done.
 pub(crate) fn is_aside(metric: &str) -> bool {
-    ASIDE.contains(&metric)
+    ASIDE.iter().any(|aside| aside.eq_ignore_ascii_case(metric))
 }
 
 #[cfg(test)]

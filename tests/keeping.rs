@@ -86,12 +86,20 @@ fn older_results_beside_new_ones_are_told() {
     let project = Project::new(PIPELINE);
     assert!(!project.run(&[]).out.contains("note:"));
     let outcome = project.run(&["--set", "n=2", "a"]);
-    let note = "note: `results/p/b.txt` is of earlier runs: this one did not come to that\n";
+    let note = "note: `results/p/b.txt` is of earlier runs: this one has not made it\n";
     assert!(outcome.out.contains(note), "{}", outcome.out);
     project.edit("run: 'cat ", "run: 'false; cat ");
     let outcome = project.run(&["--set", "n=4"]);
     assert_eq!((outcome.code, outcome.out.contains(note)), (1, true), "{outcome:?}");
     assert!(!project.run(&["--set", "n=4", "a"]).out.contains("note:"), "nothing new beside it");
+    project.edit("run: 'echo ", "run: 'false; echo ");
+    let outcome = project.run(&["--set", "n=4"]);
+    let older = "note: `results/p/a.txt` and 1 more are of earlier runs: this one has not made them\n";
+    assert_eq!(
+        (outcome.code, outcome.out.contains(older)),
+        (1, true),
+        "nothing is new, and everything old: {outcome:?}"
+    );
 }
 
 #[test]

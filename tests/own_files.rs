@@ -195,8 +195,14 @@ fn results_that_nothing_makes_any_more_are_named() {
     );
     assert_eq!(project.run(&[]).code, 0);
     let outcome = project.run(&["--set", "ms=[x, y]", "--set", "v=2"]);
-    let told = "`results/p/a/m=z` is of earlier runs: the pipeline, as it was run, does not make that any more";
+    let told = "`results/p/a/m=z` is of earlier runs: the pipeline, as it was run, no longer makes it";
     assert!(outcome.out.contains(told), "{}", outcome.out);
+    // Also where nothing is new; such a run is no run of the list.
+    let runs = || project.athanor(&["runs", "p.yaml"]).out;
+    let before = runs();
+    let outcome = project.run(&["--set", "ms=[x, y]", "--set", "v=2"]);
+    assert!(outcome.out.contains(told) && outcome.out.contains("up to date"), "{}", outcome.out);
+    assert_eq!(runs(), before);
 }
 
 #[test]

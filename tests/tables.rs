@@ -125,6 +125,18 @@ fn classes_are_found_in_the_table() {
     }
 }
 
+/// A name with a blank in it would silently be two classes.
+#[test]
+fn names_that_blanks_cut_apart_are_warned_of() {
+    let project = Project::new(SHAPES);
+    project.write("labels.csv", "Id,Target\na,Golden Retriever\nb,Tabby\nc,Golden Retriever\n");
+    let outcome = project.run(&["--set", "classes=from_table", "--set", "separator=' '"]);
+    let told = "the classes `Golden` and `Retriever` stand only beside each other";
+    assert!(outcome.code == 0 && outcome.out.contains(told), "{outcome:?}");
+    let outcome = project.run(&["--set", "classes=from_table", "--set", "separator=''"]);
+    assert!(outcome.code == 0 && !outcome.out.contains(told), "{outcome:?}");
+}
+
 /// pandas counts so, too: "Expected 2 fields in line 4, saw 3".
 #[test]
 fn rows_are_counted_as_editors_do() {
@@ -181,6 +193,12 @@ fn labels_that_fit_no_shape_are_told() {
             "classes=from_table",
             "labels.csv, row 3: `NA` may be a class that is missing, or a class of that name",
         ),
+        (
+            "Id,Target\na,\"[1, 2]\"\n",
+            "classes=from_table",
+            "labels.csv, row 2: `[1,` looks like the beginning of a list",
+        ),
+        ("Id,Target\na,5\nb,1\n", "classes=['3', '5', '7']", "labels.csv, row 3: `1` is no class"),
     ] {
         let project = Project::new(SHAPES);
         project.write("labels.csv", table);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use athanor_cache::Cache;
 use serde_json::json;
 
-use crate::cli::Exit;
 use crate::cli::arguments::RunCommand;
 use crate::cli::written_file::{Form, write};
+use crate::cli::{Exit, system_message};
 use crate::events::Outcome;
 use crate::report::junit::junit;
 use crate::report::{outcome_name, results_now, tensorboard};
@@ -30,12 +30,15 @@ pub(super) fn finish(
 ) -> Result<(), Exit> {
     if let Some(path) = &command.junit {
         let events = session.history().events(&report.run).map_err(Exit::failed)?;
-        write(path, Form::Junit, &junit(session.plan, session.wanted(), &events))?;
+        let is_whole = report.outcome == Outcome::UpToDate;
+        let up_to_date = if is_whole { None } else { Some(results_now(session).map_err(Exit::failed)?) };
+        write(path, Form::Junit, &junit(session.plan, session.wanted(), &events, up_to_date.as_ref()))?;
     }
     if let Some(folder) = &command.tensorboard {
         let results = results_now(session).map_err(Exit::failed)?;
-        tensorboard::write(folder, session.plan, cache, &results)
-            .map_err(|error| Exit::failed(format!("`{}` cannot be written: {error}.", folder.display())))?;
+        tensorboard::write(folder, session.plan, cache, &results).map_err(|error| {
+            Exit::failed(format!("`{}` cannot be written: {}.", folder.display(), system_message(&error)))
+        })?;
     }
     let hook = match report.outcome {
         Outcome::UpToDate => &settings.on_success.value,

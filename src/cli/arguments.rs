@@ -10,7 +10,7 @@ use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use crate::cli::cache_arguments::{CacheCommand, TransferCommand};
-use crate::cli::cache_arguments::{parse_time, whole_number};
+use crate::cli::cache_arguments::{at_least_one, parse_time, whole_number};
 pub(super) use crate::cli::pipeline_file::PipelineFile;
 pub(super) use crate::cli::report_arguments::{
     CompareCommand, ExportCommand, MetricsCommand, ReportCommand, RestoreCommand, TopCommand, WatchCommand,
@@ -161,7 +161,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct MachineUse {
     /// CPUs to use [default: all].
-    #[arg(short = 'j', long = "cpus", value_name = "CPUS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'j', long = "cpus", value_name = "CPUS", value_parser = at_least_one)]
     pub cpus: Option<u32>,
     /// Main memory to use, e.g. 16GiB [default: all].
     #[arg(long, value_name = "SIZE")]
@@ -385,7 +385,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "NAME", default_value = "classifier", value_parser = parse_loss)]
     pub loss: Loss,
     /// Number of threads [default: all CPUs].
-    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "THREADS", value_parser = at_least_one)]
     pub threads: Option<u32>,
     /// Number of batches to measure, after as many for warming up.
     #[arg(long, value_name = "BATCHES", default_value_t = 5, value_parser = whole_number)]

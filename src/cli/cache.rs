@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::arguments::CacheCommand;
 use crate::cli::inspect::print_json;
-use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote};
+use crate::cli::{Exit, FAILED, UP_TO_DATE, line_width, load, print, project, remote};
 use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::plan::Selector;
@@ -18,6 +18,7 @@ use crate::run::remote::RemoteGcOptions;
 use crate::run::state::history::{History, Pins};
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
+use crate::view::columns::Columns;
 use crate::view::text::{bytes, count, duration, table};
 
 pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
@@ -73,14 +74,20 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
         })
         .collect();
     let header = ["SIZE", "TOOK", "MADE (UTC)", "KIND", "FIRST MADE AS", "FINGERPRINT"];
+    let count_of_results = rows.len();
+    let mut results = Columns::new(&header, rows);
+    if let Some(width) = line_width() {
+        results.leave_out_until(width, &["MADE (UTC)", "KIND", "TOOK"]);
+        results.cut_to(width, "FIRST MADE AS");
+    }
     let mut total =
-        format!("{} in {}, {}", count(rows.len(), "result"), count(usage.objects, "file"), bytes(usage.bytes));
+        format!("{} in {}, {}", count(count_of_results, "result"), count(usage.objects, "file"), bytes(usage.bytes));
     if usage.quarantine.items > 0 {
         total += &format!("; {} in quarantine, which `athanor cache gc` frees", bytes(usage.quarantine.bytes));
     }
     let pipelines: Vec<Vec<String>> = histories.iter().map(|it| vec![it.key().to_owned(), name_of(it)]).collect();
     let pipelines = table(&["PIPELINE", "FILE"], &pipelines);
-    print(&format!("{}\n{pipelines}\n{total}\n", table(&header, &rows)))
+    print(&format!("{}\n{pipelines}\n{total}\n", results.text()))
 }
 
 fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {

@@ -102,6 +102,14 @@ pub(super) fn whole_number(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("it is a whole number, from 0 to {}", usize::MAX))
 }
 
+/// A whole number of at least 1, or a message about the text that is none.
+pub(super) fn at_least_one(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("it is a whole number, from 1 to {}", u32::MAX))
+}
+
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use athanor_stages::terms::{TERMS, Term};
 use serde_json::json;
 
 use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, STALE, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
+use crate::cli::{Exit, STALE, UP_TO_DATE, WRONG, line_width, load, print, print_as_it_is, project, remote};
 use crate::escape::{escape, escape_json};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
@@ -155,7 +155,7 @@ pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, E
 }
 
 pub(super) fn kinds(name: Option<&str>) -> Result<u8, Exit> {
-    let Some(name) = name else { return print(&kind_view::list(registry::kinds(), TERMS)) };
+    let Some(name) = name else { return print(&kind_view::list(registry::kinds(), TERMS, line_width())) };
     let names = || registry::kinds().iter().map(|kind| kind.name());
     match registry::find(name) {
         Some(kind) => print(&kind_view::describe(kind)),

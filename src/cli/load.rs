@@ -1,6 +1,6 @@
 //! Loading: from arguments to a checked plan in its project.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use athanor_cache::CacheError;
@@ -8,9 +8,9 @@ use athanor_cache::CacheError;
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
 use crate::escape::escape;
-use crate::language::{Diagnostics, SourceText};
+use crate::language::{Diagnostics, SourceText, suggest};
 use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
-use crate::run::inputs::own_results::check_own_results;
+use crate::run::inputs::own_results::{check_cache, check_own_results};
 use crate::run::inputs::project_files::check_sources;
 use crate::run::inputs::project_reads::check_named_folders;
 use crate::run::inputs::surroundings::{LookUp, read_text};
@@ -60,6 +60,7 @@ pub(super) fn check(
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
     };
     let project = current_folder()?;
+    check_cache(sources, &project, &settings.cache.value, &mut found);
     if has_files {
         check_sources(sources, &project, &mut found);
     }
@@ -96,8 +97,24 @@ fn text_of(path: &Path, shown: &Path) -> Result<SourceText, Exit> {
     let name = shown.display().to_string();
     match read_text(path) {
         Ok(text) => Ok(SourceText { name, text }),
+        Err(_) if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) => {
+            Err(Exit::wrong(format!("error: there is no file `{name}`{}", beside(path))))
+        }
         Err(reason) => Err(Exit::wrong(format!("error: `{name}` cannot be read: {reason}"))),
     }
+}
+
+/// Advice about a file that is not there: those beside it that may be meant.
+fn beside(path: &Path) -> String {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_yaml = |name: &String| [".yaml", ".yml"].iter().any(|end| name.ends_with(end));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_yaml).collect();
+    names.sort();
+    let help = suggest::help(&name, names.iter().map(String::as_str), "YAML files there");
+    help.map(|help| format!("\n  help: {help}")).unwrap_or_default()
 }
 
 /// Ends a command with all mistakes shown.

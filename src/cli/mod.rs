@@ -39,6 +39,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use athanor_stages::nn::devices::{GPU_API_VARIABLE, INSTRUCTION_SET_VARIABLE, check_instruction_set, gpu_api};
 use athanor_stages::secrets::mask;
 use clap::{CommandFactory, Parser};
+use console::Term;
 
 use arguments::{Arguments, CacheCommand, Command};
 
@@ -207,6 +208,12 @@ fn needs_threads(command: &Command) -> bool {
 
 fn threads_of_machine() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Characters of a line where it is printed, if that is a terminal.
+fn line_width() -> Option<usize> {
+    let terminal = Term::stdout();
+    terminal.is_term().then(|| usize::from(terminal.size().1))
 }
 
 /// Prints text for people to standard output.

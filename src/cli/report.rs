@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use console::Term;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -10,7 +9,7 @@ use crate::cli::arguments::{CompareCommand, ExportCommand, MetricsCommand, Repor
 use crate::cli::inspect::print_json;
 use crate::cli::project::InspectedProject;
 use crate::cli::written_file::{Form, write};
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
+use crate::cli::{Exit, UP_TO_DATE, line_width, load, print, print_as_it_is, project, system_message};
 use crate::escape::escape;
 use crate::language::suggest;
 use crate::report::{
@@ -126,12 +125,6 @@ pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u
     }
 }
 
-/// Characters of a line where it is printed, if that is a terminal.
-fn line_width() -> Option<usize> {
-    let terminal = Term::stdout();
-    terminal.is_term().then(|| usize::from(terminal.size().1))
-}
-
 pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let project = project::inspect(settings)?;
@@ -167,8 +160,12 @@ pub(super) fn export(settings: &Settings, command: &ExportCommand) -> Result<u8,
     let session = load::session(&project, &plan, pipeline, &[])?;
     let results = results_now(&session).map_err(Exit::failed)?;
     let shown = folder.display().to_string();
+    if folder.exists() && !folder.is_dir() {
+        let help = "MLflow keeps runs in a folder; name another path";
+        return Err(Exit::wrong(format!("error: `{shown}` is there and is no folder\n  help: {help}")));
+    }
     let exported = mlflow::export(folder, &plan, &project.cache, &results)
-        .map_err(|error| Exit::failed(format!("`{shown}` cannot be written: {error}.")))?;
+        .map_err(|error| Exit::failed(format!("`{shown}` cannot be written: {}.", system_message(&error))))?;
     let mlflow::Exported { written, there } = exported;
     let written = count(written, "run");
     let there = if there == 0 { String::new() } else { format!(", {there} there already") };

@@ -107,9 +107,14 @@ pub(super) struct WatchCommand {
     #[command(flatten)]
     pub pipeline: OptionalPipelineFile,
     /// Address to listen on; whoever reaches another one than loopback and knows the token sees the page.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub listen: SocketAddr,
     /// Show buttons that stop the run or let it go on after failures.
     #[arg(long)]
     pub control: bool,
+}
+
+/// An address and a port, or a message about the text that is none.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "it is an address and a port, such as `127.0.0.1:8080`, or `[::1]:8080`".to_owned())
 }

@@ -1,13 +1,13 @@
 //! `athanor watch`, and the live page of `athanor run --watch`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use athanor_cache::Cache;
 
 use crate::cli::arguments::WatchCommand;
-use crate::cli::{Exit, UP_TO_DATE, load, print_as_it_is, project, recent_pipeline};
+use crate::cli::{Exit, UP_TO_DATE, load, print_as_it_is, project, recent_pipeline, system_message};
 use crate::report::live::{Feed, LiveServer};
 use crate::run::Session;
 use crate::settings::Settings;
@@ -30,8 +30,20 @@ pub(super) fn watch(settings: &Settings, command: &WatchCommand) -> Result<u8, E
 }
 
 fn bind(address: SocketAddr, pipeline: &str) -> Result<LiveServer, Exit> {
-    LiveServer::bind(address, format!("{pipeline}: live"))
-        .map_err(|error| Exit::failed(format!("Nothing can listen on {address}: {error}.")))
+    LiveServer::bind(address, format!("{pipeline}: live")).map_err(|error| Exit::failed(not_listening(address, &error)))
+}
+
+/// Message about an address that is refused, with a remedy.
+fn not_listening(address: SocketAddr, error: &std::io::Error) -> String {
+    let help = match error.kind() {
+        ErrorKind::AddrInUse => "another program does; name another port, or 0 for any that is free",
+        ErrorKind::AddrNotAvailable => "it is no address of this machine; name one of its own, or 127.0.0.1",
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are for the superuser; name a larger one, or 0 for any that is free"
+        }
+        _ => "name another address",
+    };
+    format!("nothing can listen on {address}: {}.\n  help: {help}", system_message(error))
 }
 
 /// Does `work` while a live page is served, whose address is said first.

@@ -63,18 +63,26 @@ pub(super) fn check(path: &Path, form: Form, text: &str) -> Result<(), Exit> {
     )))
 }
 
+/// The folder that a file is to be written into, which must be there.
+pub(super) fn require_folder(path: &Path) -> Result<&Path, Exit> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let (shown, folder) = (path.display(), folder.display());
+    let message = format!("`{shown}` cannot be written: there is no folder `{folder}`. Make it, or name another.");
+    Err(Exit::failed(message))
+}
+
 /// Writes a file whole or not at all; one of the user's stays as it is.
 pub(super) fn write(path: &Path, form: Form, text: &str) -> Result<(), Exit> {
     check(path, form, text)?;
     let shown = path.display().to_string();
     let refused =
         |error: std::io::Error| Exit::failed(format!("`{shown}` cannot be written: {}.", system_message(&error)));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.exists() {
-        let folder = folder.display();
-        return Err(Exit::failed(format!(
-            "`{shown}` cannot be written: there is no folder `{folder}`. Make it, or name another."
-        )));
+    let folder = require_folder(path)?;
+    if path.is_dir() {
+        return Err(Exit::failed(format!("`{shown}` cannot be written: it is a folder. Name a file in it.")));
     }
     // A pipe or a device is written to as it is.
     if path.exists() && !path.is_file() {

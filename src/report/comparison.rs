@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::escape::escape;
-use crate::metric_names::rank;
+use crate::metric_names::{is_aside, rank};
 use crate::plan::Plan;
 use crate::report::curves::thinned;
 use crate::report::data::{CurveData, InstanceChange, MetricChange, ParameterChange, ReportData};
@@ -110,6 +110,8 @@ pub(crate) fn compare_results(cache: &Cache, names: &[&str], before: &KnownResul
         }
         comparison.metrics.extend(metrics(cache, name, one, two));
     }
+    // How the work was done differs from run to run, and says nothing of what came out.
+    comparison.metrics.sort_by_key(|change| is_aside(&change.metric));
     comparison
 }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use athanor_stages::secrets::mask;
+use jiff::Timestamp;
 
 use crate::escape::escape_lines;
 use crate::events::{RunEvent, Stamped};
 use crate::plan::{InstanceId, Plan};
+use crate::report::results::KnownResults;
 
 /// Outcome of one instance.
 #[derive(Debug, Default)]
@@ -17,26 +19,15 @@ struct Case {
     settled: bool,
 }
 
-/// The outcome of a run about the instances `wanted`, by its events. Without a log nothing had to be done.
-pub(crate) fn junit(plan: &Plan, wanted: &[InstanceId], events: &[Stamped]) -> String {
-    let mut cases: HashMap<&str, Case> = HashMap::new();
-    for stamped in events {
-        let Some(name) = stamped.event.instance() else { continue };
-        let case = cases.entry(name).or_default();
-        match &stamped.event {
-            RunEvent::Finished { duration_ms, .. } => {
-                *case = Case { seconds: *duration_ms as f64 / 1000.0, settled: true, ..Case::default() };
-            }
-            RunEvent::Cached { .. } => case.settled = true,
-            RunEvent::Failed { cause, log_tail, retrying: false, .. } => {
-                case.failure = Some((cause.clone(), log_tail.join("\n")));
-            }
-            RunEvent::Skipped { because, .. } => case.skipped = Some(format!("`{because}` failed")),
-            RunEvent::Interrupted { .. } => case.skipped = Some("it was interrupted".to_owned()),
-            RunEvent::Started { .. } => case.settled = false,
-            _ => {}
-        }
-    }
+/// The outcome of a run about the instances `wanted`, by its events. Without a log nothing had to be done. Of a run that did not do all
+/// `up_to_date` has the results that are: the log of a run says nothing of what was up to date before it.
+pub(crate) fn junit(
+    plan: &Plan,
+    wanted: &[InstanceId],
+    events: &[Stamped],
+    up_to_date: Option<&KnownResults>,
+) -> String {
+    let cases = cases_of(events);
     let has_begun = |name: &str| cases.get(name).is_some_and(|case| !case.settled);
     let finished = events.iter().any(|stamped| matches!(stamped.event, RunEvent::RunFinished { .. }));
     let mut body = String::new();
@@ -44,7 +35,8 @@ pub(crate) fn junit(plan: &Plan, wanted: &[InstanceId], events: &[Stamped]) -> S
     for id in wanted {
         let instance = &plan.instances[id.index()];
         let stage = &plan.stages[instance.stage].name;
-        let none = Case::default();
+        let is_there = up_to_date.is_none_or(|results| results.contains_key(&instance.name));
+        let none = Case { skipped: (!is_there).then(|| "it was not started".to_owned()), ..Case::default() };
         let case = cases.get(instance.name.as_str()).unwrap_or(&none);
         seconds += case.seconds;
         body += &format!(
@@ -76,6 +68,35 @@ pub(crate) fn junit(plan: &Plan, wanted: &[InstanceId], events: &[Stamped]) -> S
         xml(&plan.name),
         wanted.len()
     )
+}
+
+/// The outcomes of instances, by name.
+fn cases_of(events: &[Stamped]) -> HashMap<&str, Case> {
+    let mut cases: HashMap<&str, Case> = HashMap::new();
+    let mut begun: HashMap<&str, Timestamp> = HashMap::new();
+    for stamped in events {
+        let Some(name) = stamped.event.instance() else { continue };
+        let case = cases.entry(name).or_default();
+        match &stamped.event {
+            RunEvent::Finished { duration_ms, .. } => {
+                *case = Case { seconds: *duration_ms as f64 / 1000.0, settled: true, ..Case::default() };
+            }
+            RunEvent::Cached { .. } => case.settled = true,
+            RunEvent::Failed { cause, log_tail, retrying: false, .. } => {
+                let begun = begun.get(name).copied().unwrap_or(stamped.time);
+                case.seconds = stamped.time.duration_since(begun).as_secs_f64().max(0.0);
+                case.failure = Some((cause.clone(), log_tail.join("\n")));
+            }
+            RunEvent::Skipped { because, .. } => case.skipped = Some(format!("`{because}` failed")),
+            RunEvent::Interrupted { .. } => case.skipped = Some("it was interrupted".to_owned()),
+            RunEvent::Started { .. } => {
+                begun.insert(name, stamped.time);
+                case.settled = false;
+            }
+            _ => {}
+        }
+    }
+    cases
 }
 
 /// Text in XML: with everything made visible, as XML has no control characters.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use textwrap::core::display_width;
 
 use crate::escape::escape;
 use crate::events::{Counts, RunEvent};
@@ -9,8 +10,9 @@ use crate::metric_names::rank;
 use crate::report::gather::outcome_name;
 use crate::run::RunError;
 use crate::run::state::history::History;
+use crate::view::columns::Columns;
 use crate::view::metrics::shortened;
-use crate::view::text::{duration, table};
+use crate::view::text::{GAP, duration};
 
 /// Run in the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,47 +96,36 @@ pub(crate) fn list_runs(history: &History) -> Result<Vec<ListedRun>, RunError> {
 }
 
 /// The list as text, newest first. Where lines have a `width`, what does not fit gives way: variables where none was set, the
-/// time, which the name has as well, numbers of instances, and metrics that tell less.
+/// time, which the name has as well, numbers of instances, metrics that tell less, and at last all metrics; variables lose their
+/// middle.
 pub(crate) fn text(runs: &[ListedRun], width: Option<usize>) -> String {
-    let mut header = vec!["RUN", "BEGAN (UTC)", "TOOK", "OUTCOME", "INSTANCES", "SET"];
-    let mut rows: Vec<Vec<String>> = runs.iter().rev().map(row).collect();
-    let mut left = width;
-    if let Some(width) = width {
-        if runs.iter().all(|run| run.set.is_empty()) {
-            leave_out("SET", &mut header, &mut rows);
-        }
-        for title in ["BEGAN (UTC)", "INSTANCES"] {
-            if columns(&header, &rows) + LEAST_METRICS > width {
-                leave_out(title, &mut header, &mut rows);
-            }
-        }
-        left = Some(width.saturating_sub(columns(&header, &rows)).max(LEAST_METRICS));
-    }
-    header.push("METRICS");
-    for (row, run) in rows.iter_mut().zip(runs.iter().rev()) {
-        row.push(metrics(run, left));
-    }
-    table(&header, &rows)
-}
-
-/// Characters of metrics for which there is always room.
-const LEAST_METRICS: usize = 24;
-
-fn leave_out(title: &str, header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
-    if let Some(column) = header.iter().position(|known| *known == title) {
-        header.remove(column);
-        rows.iter_mut().for_each(|row| drop(row.remove(column)));
-    }
-}
-
-/// Characters that columns take, with the space after each.
-fn columns(header: &[&str], rows: &[Vec<String>]) -> usize {
-    let width = |(column, title): (usize, &&str)| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0).max(title.chars().count()) + 2
+    let rows = runs.iter().rev().map(row).collect();
+    let mut columns = Columns::new(&["RUN", "BEGAN (UTC)", "TOOK", "OUTCOME", "INSTANCES", SET], rows);
+    let metrics = |room| runs.iter().rev().map(move |run| metrics(run, room));
+    let Some(width) = width else {
+        columns.push("METRICS", metrics(None));
+        return columns.text();
     };
-    header.iter().enumerate().map(width).sum()
+    if runs.iter().all(|run| run.set.is_empty()) {
+        columns.leave_out(SET);
+    }
+    let beside = width.saturating_sub(GAP + LEAST_METRICS);
+    columns.leave_out_until(beside, &["BEGAN (UTC)", "INSTANCES", "TOOK"]);
+    columns.cut_to(beside, SET);
+    let room = width.saturating_sub(columns.width() + GAP);
+    let cells: Vec<String> = metrics(Some(room)).collect();
+    let longest = cells.iter().map(|cell| display_width(cell)).max().unwrap_or(0);
+    if longest <= room {
+        columns.push("METRICS", cells.into_iter());
+    } else {
+        columns.cut_to(width, SET);
+    }
+    columns.text()
 }
+
+const SET: &str = "SET";
+/// Characters of metrics for which there is always room.
+const LEAST_METRICS: usize = 22;
 
 fn row(run: &ListedRun) -> Vec<String> {
     let Counts { ran, cached, failed, skipped, .. } = run.counts;
@@ -208,6 +199,22 @@ mod tests {
         insta::assert_snapshot!(text(std::slice::from_ref(&run), Some(120)), @r"
         RUN                     BEGAN (UTC)       TOOK    OUTCOME     INSTANCES        METRICS
         000170-20261130-205356  1970-01-01 00:00  13.6 s  up to date  1 ran, 3 cached  model[arch=resnet18].macro_f1 = 0.5000
+        ");
+        insta::assert_snapshot!(text(std::slice::from_ref(&run), Some(40)), @r"
+        RUN                     OUTCOME
+        000170-20261130-205356  up to date
+        ");
+        let set = ListedRun {
+            set: vec!["models.large.learning_rate=0.0001".to_owned(), "epochs=30".to_owned()],
+            ..run.clone()
+        };
+        for width in [40, 60, 80, 100] {
+            let shown = text(&[run.clone(), set.clone()], Some(width));
+            assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
+        }
+        insta::assert_snapshot!(text(&[set], Some(80)), @r"
+        RUN                     OUTCOME     SET                   METRICS
+        000170-20261130-205356  up to date  models.lar…epochs=30  macro_f1 = 0.5000
         ");
         insta::assert_snapshot!(text(&[run], Some(80)), @r"
         RUN                     TOOK    OUTCOME     METRICS

@@ -140,7 +140,15 @@ impl RestoreRequest<'_> {
         };
         let project: &Path = &self.project.folder;
         let pipeline = pipeline_of(self.history, project);
-        Origin { run: self.run.as_str(), note, pipeline, project, unmade: Vec::new(), tells_left_over: false }
+        Origin {
+            run: self.run.as_str(),
+            note,
+            pipeline,
+            project,
+            unmade: Vec::new(),
+            has_failed: false,
+            tells_left_over: false,
+        }
     }
 
     fn command_line(&self, plan: &PlanSummary, summary: &RunSummary) -> RunCommandLine {

@@ -6,18 +6,37 @@ use athanor_stages::terms::Term;
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 use crate::view::kind_schema::{Entry, entries};
-use crate::view::text::table;
+use crate::view::text::{GAP, table};
 
 /// Characters of a line of a kind's page.
 const WIDTH: usize = 100;
 
-/// Every kind with its first sentence, and where to find what is called by the field's words.
-pub(crate) fn list(kinds: &[&dyn Kind], terms: &[Term]) -> String {
-    let rows: Vec<Vec<String>> =
-        kinds.iter().map(|kind| vec![kind.name().to_owned(), first_sentence(kind.doc())]).collect();
-    let places: Vec<Vec<String>> = terms.iter().map(|term| vec![term.words.to_owned(), term.places()]).collect();
+/// Every kind with its first sentence, and where to find what is called by the field's words. Where lines have a `width`, they
+/// are wrapped; else each is one line, for programs that search it.
+pub(crate) fn list(kinds: &[&dyn Kind], terms: &[Term], width: Option<usize>) -> String {
+    let rows: Vec<[String; 2]> =
+        kinds.iter().map(|kind| [kind.name().to_owned(), first_sentence(kind.doc())]).collect();
+    let places: Vec<[String; 2]> = terms.iter().map(|term| [term.words.to_owned(), term.places()]).collect();
     let help = "`athanor kinds KIND` describes one of them.";
-    format!("{}\n{}\n{help}\n", table(&["KIND", "WHAT IT DOES"], &rows), table(&["TERM", "WHERE"], &places))
+    let width = width.map(|width| width.min(WIDTH));
+    format!("{}\n{}\n{help}\n", pairs(["KIND", "WHAT IT DOES"], &rows, width), pairs(["TERM", "WHERE"], &places, width))
+}
+
+/// Least width of a text beside its name.
+const LEAST_TEXT: usize = 40;
+
+/// Two columns, the second of which is wrapped where lines have a `width`; below the first, if little is left beside it.
+fn pairs(header: [&str; 2], rows: &[[String; 2]], width: Option<usize>) -> String {
+    let Some(width) = width else {
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.to_vec()).collect();
+        return table(&header, &rows);
+    };
+    let first = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or(0) + GAP;
+    let all = std::iter::once(header.map(str::to_owned)).chain(rows.iter().cloned());
+    if width >= first + LEAST_TEXT {
+        return all.map(|[name, text]| wrapped_in(&text, width, &format!("{name:first$}"), first)).collect();
+    }
+    all.map(|[name, text]| format!("{name}\n{}", wrapped_in(&text, width, "    ", 4))).collect()
 }
 
 fn first_sentence(doc: &str) -> String {
@@ -113,9 +132,50 @@ fn wrapped(text: &str, indent: usize) -> String {
 }
 
 fn wrapped_from(text: &str, first: usize, others: usize) -> String {
-    let (first, others) = (" ".repeat(first), " ".repeat(others));
-    let options = Options::new(WIDTH).initial_indent(&first).subsequent_indent(&others).break_words(false);
+    wrapped_in(text, WIDTH, &" ".repeat(first), others)
+}
+
+/// A text in lines of `width`, the first of which begins with `first` and all others with so many blanks.
+fn wrapped_in(text: &str, width: usize, first: &str, others: usize) -> String {
+    let others = " ".repeat(others);
+    let options = Options::new(width).initial_indent(first).subsequent_indent(&others).break_words(false);
     // Words stay whole, and lines are the same whatever else of `textwrap` is built in.
     let options = options.word_splitter(WordSplitter::NoHyphenation).word_separator(WordSeparator::AsciiSpace);
     textwrap::fill(text, options.wrap_algorithm(WrapAlgorithm::FirstFit)) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use athanor_stages::registry;
+    use athanor_stages::terms::TERMS;
+
+    use super::*;
+
+    #[test]
+    fn the_list_fits_into_a_terminal_and_is_a_line_a_kind_for_programs() {
+        let shown = |width| list(registry::kinds(), TERMS, width);
+        for width in [30, 40, 80, 100, 300] {
+            let text = shown(Some(width));
+            let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > width.max(44)).collect();
+            assert!(long.is_empty(), "{width}: {long:?}");
+        }
+        assert_eq!(shown(None).lines().count(), registry::kinds().len() + TERMS.len() + 5);
+        let start = |width| shown(Some(width)).lines().take(6).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(start(80), @r"
+        KIND                   WHAT IT DOES
+        command                Runs a script (`run`) in a scratch folder that holds the
+                               inputs, and keeps the declared outputs.
+        download               Fetches files by http and https (and copies `file:`
+                               addresses), many at once, into an image set, a folder,
+                               one file, or the unpacked content of one archive.
+        ");
+        insta::assert_snapshot!(start(40), @r"
+        KIND
+            WHAT IT DOES
+        command
+            Runs a script (`run`) in a scratch
+            folder that holds the inputs, and
+            keeps the declared outputs.
+        ");
+    }
 }

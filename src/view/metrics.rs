@@ -102,6 +102,11 @@ fn shown(name: &str, value: f64) -> String {
 /// Whole numbers as they are, others with four digits that count: all of them are in the run's events.
 pub(crate) fn shortened(value: f64) -> String {
     const DIGITS: i32 = 4;
+    // Larger ones are no counts.
+    const LARGEST_WHOLE: f64 = 1e15;
+    if value.abs() >= LARGEST_WHOLE && value.is_finite() {
+        return format!("{value:.3e}");
+    }
     if value.fract() == 0.0 || !value.is_finite() {
         return value.to_string();
     }
@@ -129,6 +134,8 @@ mod tests {
     fn figures_show_the_digits_that_count() {
         let shown = [0.9081703169195526, 12.0, 31072.4, 3.2568, 0.00001712253218, -0.25, f64::NAN].map(shortened);
         assert_eq!(shown, ["0.9082", "12", "31072", "3.257", "1.712e-5", "-0.2500", "NaN"]);
+        let large = [123_456_789_012_345.0, 1e308, -2.5e15, f64::INFINITY].map(shortened);
+        assert_eq!(large, ["123456789012345", "1.000e308", "-2.500e15", "inf"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Views: they show events and plans, and decide nothing.
 
+pub(crate) mod columns;
 pub(crate) mod devices;
 pub(crate) mod graph;
 pub(crate) mod json;

@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::escape::escape;
 use crate::events::{EventSink, RunEvent, Stamped};
 use crate::view::metrics::Metrics;
-use crate::view::text::duration;
+use crate::view::text::{cut, duration};
 use crate::view::time_left::TimeLeft;
 
 /// Lines of the screen that are not for running stages: their number, all in all, and one for the cursor.
@@ -222,17 +222,6 @@ impl TerminalSink {
     }
 }
 
-/// A name in so many characters: its beginning and its end, which tell instances apart.
-fn cut(name: &str, room: usize) -> String {
-    let characters: Vec<char> = name.chars().collect();
-    if characters.len() <= room {
-        return name.to_owned();
-    }
-    let begin = room.saturating_sub(1).div_ceil(2);
-    let end = room.saturating_sub(1) - begin;
-    characters[..begin].iter().chain(&['…']).chain(&characters[characters.len() - end..]).collect()
-}
-
 /// Style of the total line, which is to be no wider than the screen.
 fn overall_style(columns: usize) -> ProgressStyle {
     style(if columns < WIDE {
@@ -313,18 +302,5 @@ impl EventSink for TerminalSink {
         // The run calls often enough: a thread for this could be refused.
         let bars = self.running.values().filter_map(|row| row.bar.as_ref());
         bars.chain([&self.overall]).for_each(ProgressBar::tick);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn names_are_cut_in_the_middle() {
-        let name = "prediction[model=d121_i768,fold=0,seed=3]";
-        assert_eq!(cut(name, 100), name);
-        assert_eq!(cut(name, 20), "prediction…0,seed=3]");
-        assert_eq!(cut("añb", 2), "a…");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use textwrap::core::display_width;
+
 use crate::language::ByteSize;
 
 /// A duration for people: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
@@ -35,20 +37,37 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Spaces between the columns of a table.
+pub(crate) const GAP: usize = 2;
+
 /// Rows under a header, in aligned columns two spaces apart.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| display_width(cell));
+        cells.chain([display_width(header[column])]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        let padded = cells.zip(&widths).map(|(cell, width)| cell.to_owned() + &" ".repeat(width - display_width(cell)));
+        padded.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end().to_owned()
     };
     let mut lines = vec![line(&mut header.iter().copied())];
     lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
     lines.join("\n") + "\n"
+}
+
+/// A name in so many columns of a terminal: its beginning and its end, which tell instances apart.
+pub(crate) fn cut(name: &str, room: usize) -> String {
+    if display_width(name) <= room {
+        return name.to_owned();
+    }
+    let begin = room.saturating_sub(1).div_ceil(2);
+    let end = room.saturating_sub(1) - begin;
+    let ends = name.char_indices().map(|(at, c)| at + c.len_utf8());
+    let head = ends.take_while(|end| display_width(&name[..*end]) <= begin).last().unwrap_or(0);
+    let starts = name.char_indices().rev().map(|(at, _)| at);
+    let tail = starts.take_while(|start| display_width(&name[*start..]) <= end).last().unwrap_or(name.len());
+    format!("{}…{}", &name[..head], &name[tail..])
 }
 
 #[cfg(test)]
@@ -72,8 +91,19 @@ mod tests {
     }
 
     #[test]
+    fn names_are_cut_in_the_middle() {
+        let name = "prediction[model=d121_i768,fold=0,seed=3]";
+        assert_eq!(cut(name, 100), name);
+        assert_eq!(cut(name, 20), "prediction…0,seed=3]");
+        assert_eq!(cut("añb", 2), "a…");
+        assert_eq!(cut("日本語の名前", 7), "日…前");
+    }
+
+    #[test]
     fn tables_align() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(table(&["x", "size"], &rows), "x     size\na     1\nlong\n");
+        let wide = [vec!["日本".to_owned(), "1".to_owned()], vec!["e\u{301}".to_owned(), "2".to_owned()]];
+        assert_eq!(table(&["x", "y"], &wide), "x     y\n日本  1\ne\u{301}     2\n");
     }
 }

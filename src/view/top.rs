@@ -108,7 +108,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
         draw_gpus(frame, screen, of_gpus);
     }
     draw_log(frame, screen, log);
-    let keys = Line::from("q quits, arrows choose whose log is shown").style(Style::new().fg(Color::DarkGray));
+    let keys = Line::from("q quits, arrows choose the log").style(Style::new().fg(Color::DarkGray));
     frame.render_widget(keys, foot);
 }
 

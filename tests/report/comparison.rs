@@ -32,3 +32,23 @@ fn two_runs_stand_side_by_side_on_a_page() {
     let refused = project.athanor(&["compare", "p.yaml", "1", "2", "--html", "x.html", "--json"]);
     assert_eq!(refused.code, 2, "{refused:?}");
 }
+
+/// How long was waited for data differs from run to run, and is of no account beside what came out.
+#[test]
+fn scores_stand_before_how_the_work_was_done() {
+    let stage = |name: &str| {
+        let event = |metric: &str, value: &str| format!(r#"{{"event":"metric","name":"{metric}","value":{value}}}"#);
+        let events = [event("share_waiting_for_data", "0.${{ vars.n }}"), event("f1", "0.5${{ vars.n }}")];
+        let lines: String = events.iter().map(|event| format!("      echo '{event}' >> $ATHANOR_EVENTS\n")).collect();
+        format!(
+            "  {name}:\n    kind: command\n    run: |\n{lines}      echo > ${{{{ outputs.o }}}}\n    outputs: {{ o: o }}\n"
+        )
+    };
+    let project =
+        Project::new(&format!("athanor: 1\nname: p\nvars: {{ n: 1 }}\nstages:\n{}{}", stage("a"), stage("b")));
+    ok(project.run(&[]));
+    ok(project.run(&["--set", "n=2"]));
+    let shown = ok(project.athanor(&["compare", "p.yaml", "last~1", "last"])).out;
+    let names: Vec<&str> = shown.split_whitespace().filter(|word| *word == "f1" || word.starts_with("share")).collect();
+    assert_eq!(names, ["f1", "f1", "share_waiting_for_data", "share_waiting_for_data"], "{shown}");
+}

@@ -370,6 +370,24 @@ fn a_failed_run_is_reported_with_its_log_and_as_markdown() {
         junit.contains("<testcase classname=\"p.data\" name=\"data\"") && junit.contains("&lt;/script&gt;"),
         "{junit}"
     );
+    assert!(!junit.contains("name=\"data\" time=\"0.000\""), "a failure has taken its time: {junit}");
+}
+
+/// A machine that reads the file would else count what was not even tried as passed.
+#[test]
+fn what_was_not_started_has_not_passed() {
+    let stage = |name: &str, more: &str| {
+        format!("  {name}: {{ kind: command, {more} > ${{{{ outputs.o }}}}', outputs: {{ o: o }} }}\n")
+    };
+    let many = stage("many", "matrix: { n: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, run: 'cat go && echo ${{ matrix.n }}");
+    let project = Project::new(&format!("athanor: 1\nname: p\nstages:\n{}{many}", stage("fine", "run: 'echo")));
+    ok(project.run(&["fine"]));
+    let failed = project.run(&["--junit", "junit.xml"]);
+    let junit = project.read("junit.xml");
+    let failures = junit.matches("<failure").count();
+    assert!(failed.code == 1 && (1..9).contains(&failures), "{failed:?} {junit}");
+    assert_eq!(junit.matches("it was not started").count(), 9 - failures, "{junit}");
+    assert!(junit.contains("name=\"fine\" time=\"0.000\"/>"), "{junit}");
 }
 
 #[test]

@@ -168,7 +168,7 @@ function drawGantt(data) {
   const state = (name, text) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${name})` }), text);
   if (cacheRow != null) legend.append(state("cached", `found in the cache (${number(cached.i.length)})`));
   if (spans.start.some((start, at) => spans.ready[at] != null && start > spans.ready[at])) legend.append(state("waiting", "ready, and waiting"));
-  return el("div", {}, canvas, legend, el("p.soft.small", {}, "Framed bars are the critical path; the area on top shows how many instances were ready and waited for a CPU or a GPU.", el("span.hint", {}, " Shift and the wheel zoom, a double click goes back.")));
+  return el("div", {}, canvas, legend, el("p.soft.small", {}, placed.length ? "Framed bars are the critical path; the area on top shows how many instances were ready and waited for a CPU or a GPU. " : null, el("span.hint", {}, "Shift and the wheel zoom, a double click goes back.")));
 }
 
 const stageColour = (stage) => colour(stage);

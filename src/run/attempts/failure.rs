@@ -8,6 +8,7 @@ use athanor_stages::secrets::mask;
 use nix::sys::signal::Signal;
 
 use crate::events::RunEvent;
+use crate::language::quantity::written_duration;
 use crate::run::executor::job::Exit;
 use crate::run::executor::os_limits;
 use crate::run::executor::protocol::{STATE_VARIABLE, STOPPED_STATUS};
@@ -58,13 +59,17 @@ impl Failure {
     pub(crate) fn of_exit(exit: Exit, timeout: Option<Duration>) -> Failure {
         if let Some(timeout) = timeout {
             let help = "Raise `timeout`, or make the stage faster.".to_owned();
-            let cause = format!("It took longer than its timeout of {timeout:?} and was killed.");
+            let timeout = written_duration(timeout);
+            let cause = format!("It took longer than its timeout of {timeout} and was killed.");
             return Failure { cause, help: Some(help), log_tail: Vec::new() };
         }
         match exit {
             Exit::Success => Failure::new("It ended without an error.".to_owned()),
             Exit::Failed { message, help, .. } => Failure { cause: message, help, log_tail: Vec::new() },
-            Exit::Status(101) => Failure::new("It panicked (exit status 101).".to_owned()),
+            Exit::Status(101) => {
+                let help = "Programs written in Rust end so when they panic; the log has their last words.";
+                Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 101.".to_owned()) }
+            }
             Exit::Status(127) => {
                 let help = "A program in the script was not found (exit status 127): is it installed and on the PATH?";
                 Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 127.".to_owned()) }
@@ -261,6 +266,53 @@ mod tests {
         assert_eq!(failure.cause, "It ended with exit status 1. Its log is not whole: No space left on device.");
         let help = "The disk of `/d` is full. Free space, then run again: what is finished is kept.";
         assert_eq!(failure.help.as_deref(), Some(help));
+    }
+
+    #[test]
+    fn every_end_is_told_in_words() {
+        let timeout = Some(Duration::from_secs(5400));
+        let signal = |number, out_of_memory| Exit::ProgramSignal { number, out_of_memory };
+        let ends = [
+            (Exit::Status(1), timeout),
+            (Exit::Status(1), None),
+            (Exit::Status(2), None),
+            (Exit::Status(101), None),
+            (Exit::Status(127), None),
+            (Exit::Signal { number: 11, out_of_memory: false }, None),
+            (Exit::Signal { number: 9, out_of_memory: true }, None),
+            (signal(13, false), None),
+            (signal(15, false), None),
+            (Exit::NotStarted("It could not be started: there is no such program.".to_owned()), None),
+        ];
+        let told = ends.map(|(exit, timeout)| {
+            let Failure { cause, help, .. } = Failure::of_exit(exit, timeout);
+            format!("{cause}\n  help: {}", help.as_deref().unwrap_or("-"))
+        });
+        let lost = Failure::of_lost_state();
+        insta::assert_snapshot!(told.join("\n") + &format!("\n{}\n  help: {}", lost.cause, lost.help.unwrap()), @r"
+        It took longer than its timeout of 1h30m and was killed.
+          help: Raise `timeout`, or make the stage faster.
+        It ended with exit status 1.
+          help: -
+        It ended with exit status 2.
+          help: -
+        It ended with exit status 101.
+          help: Programs written in Rust end so when they panic; the log has their last words.
+        It ended with exit status 127.
+          help: A program in the script was not found (exit status 127): is it installed and on the PATH?
+        It was killed by signal 11 (SIGSEGV).
+          help: -
+        It was killed (SIGKILL) when the machine ran out of memory.
+          help: State how much memory it needs (`resources: { memory: … }`), so that fewer stages run beside it.
+        It ended with exit status 141: a program in its script was killed by signal 13 (SIGPIPE).
+          help: It wrote into a pipe whose reader (such as `head`) had ended. Where that is meant, let the reader read all (`| { head -n 1; cat > /dev/null; }`), or write `set +o pipefail` before that line.
+        It ended with exit status 143: a program in its script was killed by signal 15 (SIGTERM).
+          help: -
+        It could not be started: there is no such program.
+          help: -
+        It stopped (exit status 75), and there is no state to go on from.
+          help: Run it again: it begins from the start.
+        ");
     }
 
     #[test]

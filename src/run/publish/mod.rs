@@ -40,6 +40,12 @@ pub(super) struct Publication {
 }
 
 impl Publication {
+    /// Whether any result was put in place.
+    pub(super) fn is_news(&self) -> bool {
+        let is_new = |action| matches!(action, ResultAction::Written | ResultAction::ReplacedEdited);
+        self.published.iter().any(|published| is_new(published.action))
+    }
+
     /// Events that tell what was done with each result, and of the folder.
     pub(super) fn into_events(self) -> impl Iterator<Item = RunEvent> {
         let published = self.published.into_iter().map(|Published { path, action, aside }| RunEvent::Result {
@@ -74,6 +80,8 @@ pub(super) struct Origin<'a> {
     pub project: &'a Path,
     /// Paths of results that the run did not make.
     pub unmade: Vec<String>,
+    /// Whether stages of the run have failed.
+    pub has_failed: bool,
     /// Whether results that the pipeline does not make any more are told.
     pub tells_left_over: bool,
 }
@@ -120,6 +128,8 @@ pub(super) struct PublishRequest<'a> {
     pub run: &'a str,
     /// Fingerprints of the work, by instance.
     pub fingerprints: &'a [Option<Digest>],
+    /// Whether stages of the run have failed.
+    pub has_failed: bool,
 }
 
 /// Result to be put in place.
@@ -190,10 +200,10 @@ impl PublishRequest<'_> {
     /// Puts every result in place whose instances are done.
     pub(super) fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
         let (wanted, unmade) = self.wanted(&outputs);
-        if wanted.is_empty() {
+        let shown = self.results.join(&self.plan.name);
+        if wanted.is_empty() && !(self.has_failed && self.project.join(&shown).is_dir()) {
             return Publication::default();
         }
-        let shown = self.results.join(&self.plan.name);
         let earlier = || self.history.earlier_results_note(self.project, &format!("results/{}", self.plan.name));
         let folder = self.project.join(&shown);
         let shown = shown.display().to_string();
@@ -207,7 +217,8 @@ impl PublishRequest<'_> {
     fn origin(&self, unmade: Vec<String>) -> Origin<'_> {
         let note = facts_of_run(self.plan, self.history, Timestamp::now());
         let pipeline = pipeline_of(self.history, self.project);
-        Origin { run: self.run, note, pipeline, project: self.project, unmade, tells_left_over: true }
+        let (project, has_failed) = (self.project, self.has_failed);
+        Origin { run: self.run, note, pipeline, project, unmade, has_failed, tells_left_over: true }
     }
 
     /// Results of instances that are done, and paths of the others.

@@ -114,30 +114,25 @@ impl<'a> Publisher<'a> {
         self.note_is_news = true;
     }
 
-    /// Says which results are of earlier runs, if there are new ones beside them: of stages that this run did not come to, and
-    /// of what the pipeline does not make any more. `now` are the results of this run.
+    /// Says which results are of earlier runs: of stages that this run has not made, if there are new ones beside them or it has
+    /// failed, and of what the pipeline does not make any more. `now` are the results of this run.
     fn look_what_is_older(&mut self, now: &BTreeSet<String>) {
-        let is_new =
-            |published: &Published| matches!(published.action, ResultAction::Written | ResultAction::ReplacedEdited);
-        if !self.publication.published.iter().any(is_new) {
-            return;
-        }
         let is_there = |path: &&String| self.note.results.contains_key(*path) && self.folder.join(path).exists();
-        let unmade: Vec<&String> = self.origin.unmade.iter().filter(is_there).collect();
+        let tells_unmade = self.origin.has_failed || self.publication.is_news();
+        let unmade: Vec<&String> = self.origin.unmade.iter().filter(|_| tells_unmade).filter(is_there).collect();
         let came_short: BTreeSet<&String> = self.origin.unmade.iter().collect();
         let is_left_over =
             |path: &&String| self.origin.tells_left_over && !now.contains(*path) && !came_short.contains(*path);
         let left_over: Vec<&String> = self.note.results.keys().filter(is_left_over).filter(is_there).collect();
-        for (older, why) in [
-            (unmade, "this one did not come to that"),
-            (left_over, "the pipeline, as it was run, does not make that any more"),
-        ] {
+        for (older, why) in
+            [(unmade, "this one has not made"), (left_over, "the pipeline, as it was run, no longer makes")]
+        {
             let Some(first) = older.first() else { continue };
-            let (more, are) = match older.len() {
-                1 => (String::new(), "is"),
-                count => (format!(" and {} more", count - 1), "are"),
+            let (more, are, them) = match older.len() {
+                1 => (String::new(), "is", "it"),
+                count => (format!(" and {} more", count - 1), "are", "them"),
             };
-            let notice = format!("`{}/{first}`{more} {are} of earlier runs: {why}", self.shown);
+            let notice = format!("`{}/{first}`{more} {are} of earlier runs: {why} {them}", self.shown);
             self.publication.notices.push(notice);
         }
     }

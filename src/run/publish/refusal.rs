@@ -60,3 +60,52 @@ fn has_no_inodes_left(path: &Path) -> bool {
     // File systems without a fixed number of inodes say that they have none.
     there.is_some_and(|stat| stat.f_files > 0 && stat.f_favail == 0 && stat.f_bavail > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_own_remedy() {
+        let refusals = [
+            Errno::ENOSPC,
+            Errno::EDQUOT,
+            Errno::EROFS,
+            Errno::EACCES,
+            Errno::EISDIR,
+            Errno::ENOENT,
+            Errno::EBUSY,
+            Errno::EXDEV,
+            Errno::ENAMETOOLONG,
+            Errno::EIO,
+        ];
+        let told = refusals.map(|refusal| {
+            let source = io::Error::from_raw_os_error(refusal as i32);
+            let error = CacheError::Io { path: "/no/such/p/r.csv".into(), source };
+            let (cause, help) = explain(&error, Path::new("/no/such/p/r.csv"));
+            format!("{refusal:?}: {cause}\n  help: {}", help.as_deref().unwrap_or("-"))
+        });
+        insta::assert_snapshot!(told.join("\n"), @r"
+        ENOSPC: There is no space left on its file system.
+          help: It is in the cache: remove files, or make space otherwise, and run again.
+        EDQUOT: `/no/such/p/r.csv`: Disk quota exceeded (os error 122).
+          help: It is in the cache: make space within your quota and run again.
+        EROFS: `/no/such/p/r.csv`: Read-only file system (os error 30).
+          help: It is in the cache: mount the file system of `/no/such/p` writable and run again.
+        EACCES: `/no/such/p/r.csv`: Permission denied (os error 13).
+          help: It is in the cache: make `/no/such/p` and what is to be replaced in it writable and run again.
+        EISDIR: `/no/such/p/r.csv`: Is a directory (os error 21).
+          help: It is in the cache: move away what lies where `/no/such/p` is to be and run again.
+        ENOENT: `/no/such/p/r.csv`: No such file or directory (os error 2).
+          help: It is in the cache: move away what lies where `/no/such/p` is to be and run again.
+        EBUSY: `/no/such/p/r.csv`: Device or resource busy (os error 16).
+          help: It is in the cache: something is mounted in its place: unmount it and run again.
+        EXDEV: `/no/such/p/r.csv`: Invalid cross-device link (os error 18).
+          help: It is in the cache: its folder lies on another file system than what is in its place: move that away and run again.
+        ENAMETOOLONG: `/no/such/p/r.csv`: File name too long (os error 36).
+          help: Give the result a shorter path.
+        EIO: `/no/such/p/r.csv`: Input/output error (os error 5).
+          help: It is in the cache: run again to put it in place.
+        ");
+    }
+}

@@ -64,7 +64,15 @@ fn publish(cache: &Cache, base: &Path, results: &[(&str, &Artifact)]) -> Publica
         set: Vec::new(),
     };
     let pipeline = "p.yaml".to_owned();
-    let origin = Origin { run: "run", note, pipeline, project: base, unmade: Vec::new(), tells_left_over: true };
+    let origin = Origin {
+        run: "run",
+        note,
+        pipeline,
+        project: base,
+        unmade: Vec::new(),
+        has_failed: false,
+        tells_left_over: true,
+    };
     Publisher::new(cache, folder, "results/p".to_owned(), origin).publish(wanted.collect(), || None)
 }
 

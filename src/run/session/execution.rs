@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError, Digest};
+use athanor_cache::{Cache, CacheError};
 use jiff::Timestamp;
 
 use crate::events::{EVENTS_VERSION, EventSink, Outcome, ResultAction, RunEvent};
@@ -171,10 +171,10 @@ impl<'s> Execution<'s> {
         let look_for_lost = lacks || cache.incident_mark() != incidents;
         let mut pass = passes.second(inputs(), first, request.force, look_for_lost, journal)?;
         let here = |pass: &PassResult| outputs_here(remote.as_deref(), &pass.outputs);
-        let mut publication = publish(session, &here(&pass), &pass.fingerprints, &run);
+        let mut publication = publish(session, &here(&pass), &pass, &run);
         if publication.refused.iter().any(|refused| refused.lost) {
             pass = passes.second(inputs(), pass, HashSet::new(), true, journal)?;
-            publication = merged(publication, publish(session, &here(&pass), &pass.fingerprints, &run));
+            publication = merged(publication, publish(session, &here(&pass), &pass, &run));
         }
         if let Some(remote) = &remote {
             finish_pushes(remote, ends, &self.messages, journal);
@@ -204,7 +204,8 @@ impl<'s> Execution<'s> {
         let mut counts = pass.counts;
         counts.not_started = self.session.wanted.len().saturating_sub(counts.total());
         let outcome = if publication.refused.is_empty() { pass.outcome } else { Outcome::Failed };
-        report(publication, &mut self.journal);
+        let is_logged = self.session.history.has_log(&self.run) || publication.is_news();
+        report(publication, is_logged, &mut self.journal);
         if is_limited && pass.outcome == Outcome::Interrupted {
             let message = what_was_left(self.session.plan, &pass);
             self.journal.record(RunEvent::Notice { message });
@@ -275,15 +276,11 @@ fn interrupter(cache: Arc<Cache>, run: Sender<Message>, may_start: Arc<AtomicBoo
     })
 }
 
-fn publish(
-    session: &Session<'_>,
-    outputs: &[Option<Outputs>],
-    fingerprints: &[Option<Digest>],
-    run: &str,
-) -> Publication {
+fn publish(session: &Session<'_>, outputs: &[Option<Outputs>], pass: &PassResult, run: &str) -> Publication {
     let Project { folder, cache, results, .. } = session.project;
     let (plan, history) = (session.plan, &session.history);
-    let request = PublishRequest { plan, cache, history, project: folder, results, run, fingerprints };
+    let (fingerprints, has_failed) = (pass.fingerprints.as_slice(), pass.outcome == Outcome::Failed);
+    let request = PublishRequest { plan, cache, history, project: folder, results, run, fingerprints, has_failed };
     request.publish(|id| outputs[id.index()].as_deref())
 }
 
@@ -302,10 +299,14 @@ fn merged(first: Publication, mut second: Publication) -> Publication {
     second
 }
 
-/// Reports what was done with each result.
-fn report(publication: Publication, journal: &mut Journal) {
+/// Reports what was done with each result. A notice alone makes no log of a run that has none.
+fn report(publication: Publication, is_logged: bool, journal: &mut Journal) {
     for event in publication.into_events() {
-        let is_old = matches!(&event, RunEvent::Result { action: ResultAction::Unchanged, .. });
+        let is_old = match &event {
+            RunEvent::Result { action, .. } => *action == ResultAction::Unchanged,
+            RunEvent::Notice { .. } => !is_logged,
+            _ => false,
+        };
         if is_old { journal.show(event) } else { journal.record(event) }
     }
 }
