@@ -70,9 +70,10 @@ fn files_that_hold_no_weights_are_told() {
         std::fs::write(&path, content).unwrap();
         complaint(WeightsFile::read(input(&path)))
     };
-    for content in [&b"\x00\x00\x00\x00\x00\x00\x00\x00{}"[..], b"\xffanything\xfe\0", b"caf\xc3\xa9\x07"] {
-        let told = told(content);
-        assert!(told.starts_with("weights: cannot be read as weights in "), "{told}");
+    let cut = told(b"\x00\x00\x00\x00\x00\x00\x00\x00{}");
+    assert!(cut.starts_with("weights: cannot be read as weights in the safetensors format"), "{cut}");
+    for content in [&b"\xffanything\xfe\0"[..], b"caf\xc3\xa9\x07"] {
+        assert_eq!(told(content), "weights: is neither a file of PyTorch's nor in the safetensors format");
     }
     let long_page = ["<html><title>", &"\u{e9}".repeat(START_OF_A_FILE), "</title></html>"].concat();
     for (content, expected) in [
