@@ -8,12 +8,13 @@ use crate::language::document::Stage;
 use crate::language::expression::{Compiled, Render, Template};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
+use crate::language::shape::Literal;
 use crate::language::{Diagnostic, Language, Shell, Span};
 
 use super::context::{CONTEXT_VARIABLE, values_used};
 use super::mentions::{Mentions, mentions};
 use super::model::{CommandLine, EnvVariable, Input, Resources};
-use super::{python, shell};
+use super::{python, shell, shell_scan};
 
 /// A line of the identity of texts that mention `resources`. These are known by their sources, which stay when expressions write
 /// values in another way, as this version does.
@@ -85,13 +86,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         let context = tells.then(|| values_used(&scope, templates.chain(self.others.iter().copied())));
         let Stage { env_passthrough, versions, .. } = self.keys;
         let passed = env_passthrough.iter().flat_map(|list| &list.0).map(|name| name.value.clone()).collect();
-        let versions = versions.iter().flat_map(|list| &list.0);
-        if let Some(command) = versions.clone().find(|command| command.value.contains('\0')) {
-            let message = "a version command cannot hold a NUL character";
-            problems.push(Diagnostic::new(command.span, message).help("take it out of the text"));
-            return None;
-        }
-        let versions = versions.map(|command| command.value.clone()).collect();
+        let versions = version_commands(versions.iter().flat_map(|list| &list.0), problems)?;
         Some(CommandLine {
             line,
             identity,
@@ -223,19 +218,46 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str, escapes: boo
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
     let list = matches!(value.value, Value::List(_));
-    shell::context(before, escapes)
-        .and_then(|context| shell::write(&words, list, context))
-        .map_err(|shell::Unquotable(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
+    shell_scan::place(before, escapes)
+        .and_then(|place| shell::write(&words, list, &place))
+        .map_err(|shell_scan::Unquotable(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
+}
+
+/// Version commands as they are asked, unless one of them cannot be.
+fn version_commands<'v>(
+    written: impl Iterator<Item = &'v Literal<String>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Vec<String>> {
+    let mut commands = Vec::new();
+    for command in written {
+        let (message, help) = match command.value.as_str() {
+            text if text.contains('\0') => ("a version command cannot hold a NUL character", "take it out of the text"),
+            text if text.trim().is_empty() => ("a version command is empty", "write one, such as `python --version`"),
+            text => {
+                commands.push(text.to_owned());
+                continue;
+            }
+        };
+        problems.push(Diagnostic::new(command.span, message).help(help));
+        return None;
+    }
+    Some(commands)
 }
 
 /// A value as it is written in the Python script that begins with `before`.
 fn python_literal(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<String, Box<Diagnostic>> {
-    if python::context(before) == python::Context::Quoted {
-        let message = "a value cannot stand inside a quoted text of Python";
-        let help = "take the quotes away: the value is written as a literal, a text with quotes of its own";
-        return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
-    }
-    Ok(python::literal(value))
+    let (message, help) = match python::context(before) {
+        python::Context::Code => return Ok(python::literal(value)),
+        python::Context::Quoted => (
+            "a value cannot stand inside a quoted text of Python",
+            "take the quotes away: the value is written as a literal, a text with quotes of its own",
+        ),
+        python::Context::Prefixed => (
+            "a value cannot stand right behind a letter that says how a text is read",
+            "take the letter away: the value is written as a literal, a text with quotes of its own",
+        ),
+    };
+    Err(Box::new(Diagnostic::new(compiled.span, message).help(help)))
 }
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {

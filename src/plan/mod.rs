@@ -31,6 +31,7 @@ mod results;
 mod select;
 mod set;
 mod shell;
+mod shell_scan;
 mod shown_values;
 mod surroundings;
 mod vars;

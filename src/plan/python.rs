@@ -9,6 +9,8 @@ pub(super) enum Context {
     Code,
     /// A text in quotes.
     Quoted,
+    /// Right behind the prefix of a text, such as `f`, with which a value would be read otherwise.
+    Prefixed,
 }
 
 /// Construct at the end of `before`, the beginning of a script.
@@ -32,7 +34,10 @@ pub(super) fn context(before: &str) -> Context {
         }
         at += 1;
     }
-    Context::Code
+    let rest = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+    let word = &before[rest.len()..];
+    let is_prefix = (1..=2).contains(&word.len()) && word.chars().all(|c| "rRbBuUfFtT".contains(c));
+    if is_prefix { Context::Prefixed } else { Context::Code }
 }
 
 /// Last byte of the text whose inside begins at `from`; a backslash takes the next byte with it in raw texts, too.
@@ -201,8 +206,13 @@ mod tests {
 
     #[test]
     fn texts_are_told_from_code() {
-        for before in ["x = ", "# it's ", "'a' + ", "'''a'b''' + ", "r'\\'' + ", "f(\"it's\", ", "'open\n", "''"] {
+        for before in
+            ["x = ", "# it's ", "'a' + ", "'''a'b''' + ", "r'\\'' + ", "f(\"it's\", ", "'open\n", "''", "f ", "# f"]
+        {
             assert_eq!(context(before), Context::Code, "{before}");
+        }
+        for before in ["x = f", "r", "(Rb"] {
+            assert_eq!(context(before), Context::Prefixed, "{before}");
         }
         for before in ["'", "\"it's ", "'''a' \"", "f'", "x = \"\"\"\n# "] {
             assert_eq!(context(before), Context::Quoted, "{before}");

@@ -1,221 +1,123 @@
 //! Quoting of values for the place in a shell line where they stand, so that the shell reads back the very value.
 
-/// Syntactic context of a value in a shell line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Context<'t> {
-    /// Outside quotes: the value becomes words.
-    Plain,
-    /// Inside `'…'`.
-    Single,
-    /// Inside `"…"`, where these characters need a backslash.
-    Double(&'static [char]),
-    /// Inside `"${…}"`.
-    Braces,
-    /// Inside `$'…'`, where these need one.
-    Escaped(&'static [char]),
-    /// Inside a here-document that ends with the line `end`; these characters need a backslash.
-    Here {
-        /// The line that ends it.
-        end: &'t str,
-        /// Characters that the shell would not take literally.
-        special: &'static [char],
-    },
-    /// Inside a comment.
-    Comment,
-}
-
-/// Reason why a value cannot be quoted in its context: the message, and what to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unquotable(pub &'static str, pub &'static str);
+use super::shell_scan::{Context, Place, Position, Unquotable};
 
 const IN_DOUBLE: &[char] = &['\\', '"', '$', '`'];
 const IN_DOUBLE_BRACES: &[char] = &['\\', '"', '$', '`', '}'];
 const IN_HERE: &[char] = &['\\', '$', '`'];
 const IN_ESCAPED: &[char] = &['\\', '\''];
 
-/// Construct of the shell that is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Frame {
-    /// The line itself, or `$(…)`; with parentheses open in it.
-    Code { parentheses: usize },
-    /// `"…"`.
-    Double,
-    /// `${…}`, itself inside double quotes or not.
-    Braces { quoted: bool },
-    /// `` `…` ``.
-    Backticks,
-}
-
-/// A here-document whose text begins on the next line.
-struct Here<'t> {
-    end: &'t str,
-    tabs_ignored: bool,
-    literal: bool,
-}
-
-/// Context at the end of `before`, the beginning of a script; `escapes` tells whether its shell knows `$'…'`.
-pub(super) fn context(before: &str, escapes: bool) -> Result<Context<'_>, Unquotable> {
-    let bytes = before.as_bytes();
-    let mut frames = vec![Frame::Code { parentheses: 0 }];
-    let mut pending = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let frame = *frames.last().unwrap_or(&Frame::Code { parentheses: 0 });
-        let code = matches!(frame, Frame::Code { .. } | Frame::Backticks);
-        let next = bytes.get(at + 1);
-        match bytes[at] {
-            b'\\' if next.is_none() => return Err(AFTER_BACKSLASH),
-            b'\\' => at += 1,
-            b'$' if escapes && next == Some(&b'\'') && takes_quotes(frame) => match escaped_end(bytes, at + 2) {
-                Some(end) => at = end,
-                None => return Ok(Context::Escaped(IN_ESCAPED)),
-            },
-            b'\'' if takes_quotes(frame) => match before[at + 1..].find('\'') {
-                Some(end) => at += end + 1,
-                None => return Ok(Context::Single),
-            },
-            b'"' if frame == Frame::Double => drop(frames.pop()),
-            b'"' => frames.push(Frame::Double),
-            b'`' => match frames.iter().position(|open| *open == Frame::Backticks) {
-                Some(open) => frames.truncate(open),
-                None => frames.push(Frame::Backticks),
-            },
-            b'$' if next == Some(&b'(') => {
-                frames.push(Frame::Code { parentheses: 0 });
-                at += 1;
-            }
-            b'$' if next == Some(&b'{') => {
-                frames.push(Frame::Braces { quoted: matches!(frame, Frame::Double | Frame::Braces { quoted: true }) });
-                at += 1;
-            }
-            b'}' if matches!(frame, Frame::Braces { .. }) => drop(frames.pop()),
-            bracket @ (b'(' | b')') if code => parenthesis(&mut frames, bracket),
-            b'#' if code && begins_word(&bytes[..at]) => match before[at..].find('\n') {
-                Some(end) => at += end - 1,
-                None => return Ok(Context::Comment),
-            },
-            b'<' if code && before[at..].starts_with("<<") => {
-                let (here, length) = here_document(&before[at + 2..]);
-                pending.extend(here);
-                at += 1 + length;
-            }
-            b'\n' if code => {
-                for here in pending.drain(..) {
-                    match after_here_document(before, at + 1, &here) {
-                        Some(after) => at = after - 1,
-                        None => {
-                            return Ok(Context::Here {
-                                end: here.end,
-                                special: if here.literal { &[] } else { IN_HERE },
-                            });
-                        }
-                    }
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    innermost(&frames)
-}
-
-/// Context in constructs that are open, the last one innermost.
-fn innermost(frames: &[Frame]) -> Result<Context<'static>, Unquotable> {
-    if frames.contains(&Frame::Backticks) {
-        return Err(IN_BACKTICKS);
-    }
-    Ok(match frames.last() {
-        Some(Frame::Double) => Context::Double(IN_DOUBLE),
-        Some(Frame::Braces { quoted: true }) => Context::Braces,
-        _ => Context::Plain,
-    })
-}
-
-/// Whether single quotes quote in a construct.
-fn takes_quotes(frame: Frame) -> bool {
-    matches!(frame, Frame::Code { .. } | Frame::Backticks | Frame::Braces { quoted: false })
-}
-
-/// The quote that ends a `$'…'` whose inside begins at `from`.
-fn escaped_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 1,
-            b'\'' => return Some(at),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-const AFTER_BACKSLASH: Unquotable =
-    Unquotable("a value cannot follow a backslash", "take the backslash away: values are quoted as they need");
-const IN_BACKTICKS: Unquotable = Unquotable("a value cannot stand inside backticks", "write `$(…)` instead");
 const LIST_IN_QUOTES: Unquotable =
     Unquotable("a list cannot stand inside quotes", "take the quotes away: each of its words is quoted as it needs");
 const NUL: Unquotable = Unquotable("a value with a NUL character cannot be put into a shell line", "leave it out");
 const ENDS_HERE: Unquotable = Unquotable("the value would end the here-document", "end it with another word");
+const IN_PATTERN: Unquotable = Unquotable(
+    "a value with such characters cannot stand in this `${…}`, where they would be read as something else",
+    "put it into a variable first, `NAME=${{ … }}`, and write `\"$NAME\"` here",
+);
+const BEHIND_NAME: Unquotable =
+    Unquotable("the value would become part of the variable's name before it", "write the variable as `${NAME}`");
 
-fn parenthesis(frames: &mut Vec<Frame>, bracket: u8) {
-    let inner = frames.len() > 1;
-    match frames.last_mut() {
-        Some(Frame::Code { parentheses }) if bracket == b'(' => *parentheses += 1,
-        Some(Frame::Code { parentheses: 0 }) if inner => drop(frames.pop()),
-        // One that nothing opened ends a pattern of `case`.
-        Some(Frame::Code { parentheses }) => *parentheses = parentheses.saturating_sub(1),
-        _ => {}
-    }
-}
+/// Words that shells take for their own where a command begins.
+const RESERVED: [&str; 22] = [
+    "if",
+    "then",
+    "elif",
+    "else",
+    "fi",
+    "for",
+    "foreach",
+    "end",
+    "while",
+    "until",
+    "do",
+    "done",
+    "case",
+    "esac",
+    "in",
+    "select",
+    "function",
+    "time",
+    "coproc",
+    "repeat",
+    "nocorrect",
+    "always",
+];
 
-fn begins_word(before: &[u8]) -> bool {
-    before.last().is_none_or(|last| last.is_ascii_whitespace() || b";&|()".contains(last))
-}
-
-/// The here-document that `<<` before `text` starts, and the length of its end word; none for `<<<`.
-fn here_document(text: &str) -> (Option<Here<'_>>, usize) {
-    let Some(word) = text.strip_prefix('<').map_or(Some(text), |_| None) else { return (None, 1) };
-    let tabs_ignored = word.starts_with('-');
-    let word = word.strip_prefix('-').unwrap_or(word).trim_start_matches([' ', '\t']);
-    let word = &word[..word.find(|c: char| c.is_whitespace() || ";&|()<>".contains(c)).unwrap_or(word.len())];
-    let end = word.trim_start_matches('\\').trim_matches(['\'', '"']);
-    let length = word.as_ptr() as usize - text.as_ptr() as usize + word.len();
-    ((!end.is_empty()).then_some(Here { end, tabs_ignored, literal: end.len() < word.len() }), length)
-}
-
-/// Offset of the line after a here-document whose text begins at `from`; `None` if `text` ends before it does.
-fn after_here_document(text: &str, from: usize, here: &Here<'_>) -> Option<usize> {
-    let mut at = from;
-    for line in text[from..].split_inclusive('\n') {
-        at += line.len();
-        let line = line.strip_suffix('\n')?;
-        if here.end == if here.tabs_ignored { line.trim_start_matches('\t') } else { line } {
-            return Some(at);
-        }
-    }
-    None
-}
-
-/// `words` as they are written at `context`; `list` if they are the words of a list.
-pub(super) fn write(words: &[String], list: bool, context: Context<'_>) -> Result<String, Unquotable> {
+/// `words` as they are written at `place`; `list` if they are the words of a list.
+pub(super) fn write(words: &[String], list: bool, place: &Place) -> Result<String, Unquotable> {
     if words.iter().any(|word| word.contains('\0')) {
         return Err(NUL);
     }
-    if list && matches!(context, Context::Single | Context::Double(_) | Context::Braces | Context::Escaped(_)) {
+    let Place { context, is_behind_name } = place;
+    if list && matches!(context, Context::Single | Context::Escaped) || list && is_in_double_quotes(context) {
         return Err(LIST_IN_QUOTES);
     }
     let text = words.join(" ");
+    let goes_on = *is_behind_name && text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_[:".contains(c));
     match context {
-        Context::Plain => shlex::try_join(words.iter().map(String::as_str)).map_err(|_| NUL),
+        Context::Plain(position) => {
+            let quoted = words.iter().enumerate().map(|(at, word)| {
+                let is_first = at == 0;
+                plain(word, *position, is_first, is_first && goes_on)
+            });
+            Ok(quoted.collect::<Result<Vec<String>, Unquotable>>()?.join(" "))
+        }
+        Context::Double if goes_on => Ok(format!("\"\"{}", escaped(&text, IN_DOUBLE))),
+        Context::Word | Context::InnerDouble | Context::Pattern { .. } | Context::Here { is_literal: false, .. }
+            if goes_on =>
+        {
+            Err(BEHIND_NAME)
+        }
+        // `bash` expands braces there as outside of quotes.
+        Context::InnerDouble if text.contains('{') => Err(IN_PATTERN),
+        Context::Pattern { ends_at_slash } if !is_safe_in_pattern(&text, *ends_at_slash) => Err(IN_PATTERN),
+        Context::Pattern { .. } => Ok(text),
         Context::Single => Ok(text.replace('\'', r"'\''")),
-        Context::Double(special) | Context::Escaped(special) => Ok(escaped(&text, special)),
+        Context::Double | Context::InnerDouble => Ok(escaped(&text, IN_DOUBLE)),
+        Context::Escaped => Ok(escaped(&text, IN_ESCAPED)),
         // `bash` looks for the other quote there, unless it stands in quotes of its own.
-        Context::Braces => Ok(escaped(&text, IN_DOUBLE_BRACES).replace('\'', "\"'\"")),
-        Context::Here { end, .. } if text.lines().any(|line| line.trim_start_matches('\t') == end) => Err(ENDS_HERE),
-        Context::Here { special, .. } => Ok(escaped(&text, special)),
+        Context::Word => Ok(escaped(&text, IN_DOUBLE_BRACES).replace('\'', "\"'\"")),
+        Context::Here { end, line, .. } if ends_here(end, line, &text) => Err(ENDS_HERE),
+        Context::Here { is_literal: true, .. } => Ok(text),
+        Context::Here { .. } => Ok(escaped(&text, IN_HERE)),
         Context::Comment => Ok(text.replace(['\n', '\r'], " ")),
     }
+}
+
+fn is_in_double_quotes(context: &Context) -> bool {
+    matches!(context, Context::Double | Context::InnerDouble | Context::Word | Context::Pattern { .. })
+}
+
+/// A word outside quotes. It is written without quotes where it means the same, so that scripts stay what they were.
+fn plain(word: &str, position: Position, is_first: bool, is_behind_name: bool) -> Result<String, Unquotable> {
+    let quoted = shlex::try_quote(word).map_err(|_| NUL)?;
+    let is_special = match position {
+        Position::Command => is_first && RESERVED.contains(&word),
+        Position::Test => word.starts_with('-'),
+        Position::Regex => word.contains(['.', '+']),
+        Position::Brace => is_first && word.contains(".."),
+        Position::Argument => false,
+    };
+    let is_bare = quoted == word;
+    if is_bare && (is_special || is_behind_name || word.contains(']')) {
+        return Ok(format!("'{word}'"));
+    }
+    Ok(quoted.into_owned())
+}
+
+/// Whether no character of `text` is more than itself in a pattern, an index or a replacement.
+fn is_safe_in_pattern(text: &str, ends_at_slash: bool) -> bool {
+    let is_safe =
+        |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || " _.:+,=@-".contains(c) || c == '/' && !ends_at_slash;
+    text.chars().all(is_safe)
+}
+
+/// Whether a line of a here-document that begins with `line` and goes on with `text` would end it.
+fn ends_here(end: &str, line: &str, text: &str) -> bool {
+    let first = format!("{line}{}", text.lines().next().unwrap_or_default());
+    let mut lines = text.lines().skip(1).chain(std::iter::once(first.as_str()));
+    lines.any(|line| line.trim_start_matches('\t') == end)
 }
 
 fn escaped(text: &str, special: &[char]) -> String {
@@ -236,9 +138,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::plan::shell_scan;
 
     /// Lines that print `@`, a value, and nothing else.
-    const LINES: [&str; 14] = [
+    const LINES: [&str; 24] = [
         "printf %s @",
         "printf %s '@'",
         "printf %s \"@\"",
@@ -253,6 +156,16 @@ mod tests {
         "cat <<E >/dev/null\nit's a \"text\nE\nprintf %s '@'",
         "printf '%s' \\'\\\" >/dev/null; printf %s \"@\"",
         "printf %s \"$((1))${#UNSET}\" >/dev/null; printf %s @",
+        "printf %s \"$(case q in a) :;; q) printf %s \"@\";; esac)\"",
+        "printf %s \"$( (case q in (a) :;; q) printf %s @;; esac) )\"",
+        "case @ in q) ;; a|@) printf %s @;; esac",
+        "printf %s \"$(true && \\\n case q in a) :;; q) printf %s \"@\";; esac)\"",
+        "x=$((1 << 3)); y=$((2 <<1))\nprintf %s @",
+        "cat <<'E O F' >/dev/null\nx\nE O F\nprintf %s @",
+        "cat <<\"E\"O\\F >/dev/null\nx\nEOF\nprintf %s @",
+        "cat <<E >/dev/null\na\\\nE\nE\nprintf %s @",
+        "Q=x; Qa=wrong; set -- \"$Q@\"; printf %s \"${1#x}\"",
+        "Q=x; Qa=wrong; set -- $Q@; printf %s \"${1#x}\"",
     ];
 
     fn filled(line: &str, value: &str) -> Result<String, Unquotable> {
@@ -260,9 +173,13 @@ mod tests {
     }
 
     fn filled_for(line: &str, value: &str, escapes: bool) -> Result<String, Unquotable> {
-        let at = line.find('@').unwrap();
-        let value = write(&[value.to_owned()], false, context(&line[..at], escapes)?)?;
-        Ok(format!("{}{value}{}", &line[..at], &line[at + 1..]))
+        let mut parts = line.split('@');
+        let mut filled = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            filled += &write(&[value.to_owned()], false, &shell_scan::place(&filled, escapes)?)?;
+            filled += part;
+        }
+        Ok(filled)
     }
 
     fn printed(line: &str) -> String {
@@ -276,8 +193,13 @@ mod tests {
     }
 
     /// Further lines of that sort, for shells that know `$'…'`.
-    const ESCAPED_LINES: [&str; 3] =
-        ["printf %s $'@'", "printf %s $'it\\'s' > /dev/null; printf %s \"@\"", "[[ a == \"a\" ]] && printf %s @"];
+    const ESCAPED_LINES: [&str; 5] = [
+        "printf %s $'@'",
+        "printf %s $'it\\'s' > /dev/null; printf %s \"@\"",
+        "[[ a == \"a\" ]] && printf %s @",
+        "[[ @ == @ && ( -n @ ) && ! a@ == @ ]] && printf %s @",
+        "((1 << 3))\n(( x = 2 <<1 ))\nprintf %s @",
+    ];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -299,7 +221,74 @@ mod tests {
 
         #[test]
         fn no_line_is_too_strange(before in r#"[a '"$`\\(){}<E\n#é-]{0,24}"#, escapes: bool) {
-            let _ = context(&before, escapes);
+            let _ = shell_scan::place(&before, escapes);
+        }
+    }
+
+    #[test]
+    fn words_of_the_shells_own_are_words() {
+        for word in RESERVED.iter().chain(&["-n", "-lt", "]]", "!", "a.c"]) {
+            for line in [
+                "case @ in\n@) printf %s @;; esac",
+                "@() { :; }; printf %s @",
+                "printf %s \"$(case a in @) ;; a) printf %s @; esac)\"",
+            ] {
+                let is_function = line.starts_with('@');
+                let written = filled_for(line, word, true).unwrap();
+                if !is_function {
+                    assert_eq!(printed_by("bash", &written).as_deref(), Some(*word), "{written}");
+                } else if RESERVED.contains(word) {
+                    assert!(written.starts_with(&format!("'{word}'")), "{written}");
+                }
+            }
+            for (line, printed) in [
+                ("[[ @ ]] && printf y", "y"),
+                ("[[ abc =~ @ ]] || printf n", "n"),
+                ("x=(@ b); printf %s \"${x[0]}\"", word),
+            ] {
+                let written = filled_for(line, word, true).unwrap();
+                assert_eq!(printed_by("bash", &written).as_deref(), Some(printed), "{written}");
+            }
+        }
+        assert_eq!(filled_for("echo a{@}", "1..3", true).unwrap(), "echo a{'1..3'}");
+        // Elsewhere they are written as they always were: a script that is another one runs again.
+        for line in ["echo @", "echo {1..@}", "[[ $x -lt @ ]]", "x=$(( @ + 1 ))", "for i in @; do"] {
+            assert_eq!(filled_for(line, "12", true).unwrap(), line.replace('@', "12"));
+        }
+        assert_eq!(filled_for("echo @ -f", "-n", true).unwrap(), "echo -n -f");
+        assert_eq!(filled_for("echo @", "esac", true).unwrap(), "echo esac");
+    }
+
+    #[test]
+    fn patterns_take_what_is_itself_in_them() {
+        let plain = "results of a-1_b.c";
+        for line in ["Q=@x; printf %s \"${Q%x}\"", "Q=x@; printf %s \"${Q#x}\"", "Q=@.x; printf %s \"@${Q#@}\""] {
+            let printed = printed_by("bash", &filled_for(line, plain, true).unwrap()).unwrap();
+            assert_eq!(printed.strip_suffix(".x").unwrap_or(&printed), plain, "{line}");
+        }
+        for line in ["\"${Q#@}\"", "\"${Q%%@}\"", "\"${Q/@/x}\"", "\"${Q/x/@}\"", "\"${Q[@]}\"", "cat <<E\n${Q:-@}"] {
+            assert!(filled_for(line, plain, true).is_ok(), "{line}");
+            for value in ["*", "a?", "[a]", "~", "&", "$x", "`x`", "a'b", "a\"b", "a}b", "\\", "#a", "%"] {
+                assert_eq!(filled_for(line, value, true), Err(IN_PATTERN), "{line} {value}");
+            }
+        }
+        assert_eq!(filled_for("\"${Q/@/x}\"", "a/b", true), Err(IN_PATTERN));
+        assert_eq!(filled_for("\"${Q/x/@}\"", "a/b", true).unwrap(), "\"${Q/x/a/b}\"");
+        assert_eq!(filled_for("\"${Q:-\"@\"}\"", "{a,b}", true), Err(IN_PATTERN));
+        assert!(filled_for("\"${Q:-@}\" \"${1=@}\" \"${Q[1]:+@}\"", "{a,*}", true).is_ok());
+    }
+
+    #[test]
+    fn a_name_does_not_go_on_in_a_value() {
+        assert_eq!(filled("cat <<E\n$Q@", "a"), Err(BEHIND_NAME));
+        assert_eq!(filled("\"${A:-$Q@}\"", "a"), Err(BEHIND_NAME));
+        for (line, written) in
+            [("cat <<E\n$Q@", "cat <<E\n$Q/a"), ("$$a@", "$$a/a"), ("\\$a@", "\\$a/a"), ("$1@", "$1/a")]
+        {
+            assert_eq!(filled(line, "/a").unwrap(), written);
+        }
+        for line in ["$$a@", "\\$a@", "'$a@'", "# $a@", "$1@"] {
+            assert_eq!(filled(line, "b").unwrap(), line.replace('@', "b"));
         }
     }
 
@@ -309,15 +298,27 @@ mod tests {
         for line in ["cat <<E\n@\nE\n", "cat <<'E'\n@\nE\n", "cat <<-E\n\tx\n\tE\ncat <<\\E\n@\nE\n"] {
             assert!(printed(&filled(line, value).unwrap()).ends_with(&format!("{value}\n")), "{line}");
         }
-        assert_eq!(filled("cat <<E\n@", "a\nE\nrm x"), Err(ENDS_HERE));
+        for (line, value) in [("cat <<E\n@", "a\nE\nrm x"), ("cat <<EOF\nE@", "OF"), ("cat <<EOF\n@@", "EOF")] {
+            assert_eq!(filled(line, value), Err(ENDS_HERE));
+        }
+        for line in
+            ["cat <<E\n$(printf %s @)\nE\n", "cat <<E\nit's \"$(printf %s \"@\")\nE\n", "cat <<A; cat <<B\nA\n@\nB\n"]
+        {
+            assert!(printed(&filled(line, value).unwrap()).ends_with(&format!("{value}\n")), "{line}");
+        }
         assert_eq!(printed(&filled("echo a # @", "b\necho c").unwrap()), "a\n");
     }
 
     #[test]
     fn what_cannot_be_written_is_refused() {
-        assert_eq!(context("echo `cat ", true), Err(IN_BACKTICKS));
-        assert_eq!(context("echo \\", true), Err(AFTER_BACKSLASH));
-        assert_eq!(write(&["a".to_owned()], true, Context::Double(IN_DOUBLE)), Err(LIST_IN_QUOTES));
-        assert_eq!(write(&["a\0".to_owned()], false, Context::Plain), Err(NUL));
+        let refused = |before| shell_scan::place(before, true).unwrap_err().0;
+        assert_eq!(refused("echo `cat "), "a value cannot stand inside backticks");
+        assert_eq!(refused("echo \\"), "a value cannot follow a backslash");
+        for line in ["printf %s \"@\"", "'@'", "$'@'", "\"${x:-@}\"", "\"${x#@}\""] {
+            let place = shell_scan::place(line.split('@').next().unwrap(), true).unwrap();
+            assert_eq!(write(&["a".to_owned()], true, &place), Err(LIST_IN_QUOTES), "{line}");
+        }
+        let place = shell_scan::place("echo ", true).unwrap();
+        assert_eq!(write(&["a\0".to_owned()], false, &place), Err(NUL));
     }
 }
