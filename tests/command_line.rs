@@ -268,3 +268,32 @@ fn what_runs_and_what_was_interrupted_is_known_from_elsewhere() {
     let text = project.athanor(&["status", "p.yaml"]).out;
     assert!(text.contains("a         interrupted"), "{text}");
 }
+
+#[test]
+fn the_last_attempt_is_that_of_the_last_run() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nvars: { n: 1 }\nstages:\n  a:\n    kind: command\n    run: |\n      \
+         [ ${{ vars.n }} != 2 ] || exit 7\n      P=$ATHANOR_PROJECT; touch $P/here\n      sleep 1000\n    outputs: { o: o.txt }\n",
+    );
+    let says = |arguments: &[&str]| {
+        let [status, explain] = [&["status", "p.yaml"][..], &["explain", "p.yaml", "a"]]
+            .map(|command| project.athanor(&[command, arguments].concat()).out);
+        format!("{status}{explain}")
+    };
+    assert_eq!(project.run(&["--set", "n=2"]).code, 1);
+    let failed = "its last attempt failed: It ended with exit status 7.";
+    assert_eq!(says(&["--set", "n=2"]).matches(failed).count(), 2);
+    let other = "its last attempt, which was at other work, failed: It ended with exit status 7.";
+    assert_eq!(says(&[]).matches(other).count(), 2, "{}", says(&[]));
+    let mut run = project.start(&[]);
+    support::wait_for(&project.path("here"), &mut run);
+    let text = project.athanor(&["status", "p.yaml"]).out;
+    assert!(text.contains("a         running since 20"), "{text}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let text = says(&[]);
+    assert_eq!(text.matches("its last attempt has not come to an end").count(), 2, "{text}");
+    assert!(!text.contains("never ran") && !text.contains("failed"), "{text}");
+    let text = says(&["--set", "n=3"]);
+    assert_eq!(text.matches("its last attempt, which was at other work, has not come to an end").count(), 2, "{text}");
+}

@@ -278,7 +278,9 @@ fn state_of(is_current: bool, status: Option<&Status>, in_run: Option<InstanceSt
         (false, Some(InstanceState::Done | InstanceState::Cached)) => InstanceState::Waiting,
         (false, Some(state)) => state,
         (false, None) => match status {
-            Some(Status::Stale { reasons }) if reasons.iter().any(|why| matches!(why, Reason::Failed { .. })) => {
+            Some(Status::Stale { reasons })
+                if reasons.iter().any(|why| matches!(why, Reason::Failed { of_other_work: false, .. })) =>
+            {
                 InstanceState::Failed
             }
             _ => InstanceState::Waiting,

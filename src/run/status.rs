@@ -49,6 +49,15 @@ pub enum Reason {
     Failed {
         /// Cause.
         cause: String,
+        /// Whether it was an attempt at other work, as with another `--set` or before an edit.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        of_other_work: bool,
+    },
+    /// Last attempt that has not come to an end: it was killed or interrupted, or is at work.
+    Unfinished {
+        /// Whether it was an attempt at other work.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        of_other_work: bool,
     },
     /// Something of the project that it reads cannot be read.
     Unreadable {
@@ -228,7 +237,9 @@ impl From<Unresolved> for Reason {
     fn from(unresolved: Unresolved) -> Reason {
         match unresolved {
             Unresolved::Unreadable { cause } => Reason::Unreadable { cause },
-            missing @ Unresolved::MissingOutput { .. } => Reason::Failed { cause: missing.to_string() },
+            missing @ Unresolved::MissingOutput { .. } => {
+                Reason::Failed { cause: missing.to_string(), of_other_work: false }
+            }
         }
     }
 }
@@ -237,10 +248,18 @@ impl From<Unresolved> for Reason {
 pub(crate) fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
     let entry = ledger.instances.get(name);
     let mut reasons = Vec::new();
-    if let Some(cause) = entry.and_then(|entry| entry.failure.clone()) {
-        reasons.push(Reason::Failed { cause });
+    let begun = entry.and_then(|entry| entry.unfinished);
+    let is_other = begun.is_some_and(|begun| begun != recipe.fingerprint());
+    let result = entry.and_then(|entry| entry.fingerprint);
+    match entry.and_then(|entry| entry.failure.clone()) {
+        Some(cause) => reasons.push(Reason::Failed { cause, of_other_work: is_other }),
+        // Beside an earlier result, what differs from that tells more than an attempt at something else.
+        None if begun.is_some() && (!is_other || result.is_none()) => {
+            reasons.push(Reason::Unfinished { of_other_work: is_other });
+        }
+        None => {}
     }
-    let Some(fingerprint) = entry.and_then(|entry| entry.fingerprint) else {
+    let Some(fingerprint) = result else {
         if reasons.is_empty() {
             reasons.push(Reason::NeverRan);
         }

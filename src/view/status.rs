@@ -30,6 +30,7 @@ pub(crate) fn brief(status: &Status) -> String {
         Status::Waits { on } => format!("waits for {}", shorten(on)),
         Status::Stale { reasons } => match reasons.as_slice() {
             [Reason::NeverRan] => "missing: never ran".to_owned(),
+            [unfinished @ Reason::Unfinished { .. }] => format!("missing: {}", reason(unfinished)),
             [Reason::Forced] => "forced".to_owned(),
             [first, rest @ ..] => {
                 let rest: Vec<&Reason> = rest.iter().filter(|reason| **reason != Reason::Unchanged).collect();
@@ -124,7 +125,14 @@ pub(crate) fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Forced => "`--force` selects it".to_owned(),
         Reason::NeverRan => "never ran".to_owned(),
-        Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
+        Reason::Failed { cause, of_other_work: false } => format!("its last attempt failed: {}", escape_lines(cause)),
+        Reason::Failed { cause, of_other_work: true } => {
+            format!("its last attempt, which was at other work, failed: {}", escape_lines(cause))
+        }
+        Reason::Unfinished { of_other_work: false } => "its last attempt has not come to an end".to_owned(),
+        Reason::Unfinished { of_other_work: true } => {
+            "its last attempt, which was at other work, has not come to an end".to_owned()
+        }
         Reason::Unreadable { cause } => format!("what it reads cannot be read: {}", escape_lines(cause)),
         Reason::Unchanged => "nothing that was declared has changed".to_owned(),
         Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),

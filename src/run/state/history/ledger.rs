@@ -25,7 +25,7 @@ const MAGIC: &str = "athanor ledger 2 ";
 pub struct LedgerEntry {
     /// Fingerprint of its last result, made or found in the cache.
     pub fingerprint: Option<Digest>,
-    /// Fingerprint of work that was begun and not finished.
+    /// Fingerprint of work that was begun and not finished; that of the failure, if there is one and it is known.
     pub unfinished: Option<Digest>,
     /// Duration of the last result's work, where it is known.
     pub duration_ms: Option<u64>,
@@ -63,6 +63,7 @@ impl Ledger {
         match event {
             RunEvent::Started { fingerprint, log, .. } => {
                 entry.unfinished = Some(fingerprint);
+                entry.failure = None;
                 entry.log = Some((run.to_owned(), log));
             }
             RunEvent::Finished { fingerprint, duration_ms, .. } => {
@@ -79,7 +80,13 @@ impl Ledger {
                 entry.fingerprint = Some(fingerprint);
                 entry.failure = None;
             }
-            RunEvent::Failed { cause, retrying: false, .. } => entry.failure = Some(cause),
+            RunEvent::Failed { cause, retrying: false, .. } => {
+                // One that never started failed at work that no event names.
+                if entry.log.as_ref().is_none_or(|(of, _)| of != run) {
+                    entry.unfinished = None;
+                }
+                entry.failure = Some(cause);
+            }
             _ => {}
         }
     }
@@ -160,6 +167,36 @@ mod tests {
             assert!(is_noticed(&bytes[..at]), "cut at {at}");
         }
         assert!(is_noticed(&bytes.repeat(2)));
+    }
+
+    #[test]
+    fn a_failure_is_that_of_the_last_attempt_and_of_its_work() {
+        let mut ledger = Ledger::default();
+        let started = |work: &[u8]| RunEvent::Started {
+            instance: "a".to_owned(),
+            fingerprint: Digest::of(work),
+            attempt: 1,
+            cpus: 1,
+            gpus: Vec::new(),
+            log: "log".to_owned(),
+            queues: false,
+        };
+        let failed = || RunEvent::Failed {
+            instance: "a".to_owned(),
+            attempt: 1,
+            cause: "no".to_owned(),
+            help: None,
+            log_tail: Vec::new(),
+            retrying: false,
+        };
+        let last = |ledger: &Ledger| (ledger.instances["a"].failure.is_some(), ledger.instances["a"].unfinished);
+        ledger.apply("1", started(b"x"));
+        ledger.apply("1", failed());
+        assert_eq!(last(&ledger), (true, Some(Digest::of(b"x"))));
+        ledger.apply("2", started(b"y"));
+        assert_eq!(last(&ledger), (false, Some(Digest::of(b"y"))), "it is at work, or was killed");
+        ledger.apply("3", failed());
+        assert_eq!(last(&ledger), (true, None), "it could not be started");
     }
 
     #[test]
