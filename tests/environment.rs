@@ -125,6 +125,9 @@ fn mistakes_about_variables_are_found_before_anything_runs() {
         ("    env: { X: \"${{ vars.nothing }}\" }\n", ["unknown name `vars.nothing`", "p.yaml:7:16"]),
         ("    env_passthrough: [\"A B\"]\n", ["`A B` is not the name of a variable", "p.yaml:7:23"]),
         ("    versions: [[x]]\n", ["expected text, not a list", "p.yaml:7:16"]),
+        ("    versions: [\" \"]\n", ["a version command is empty", "p.yaml:7:16"]),
+        ("    versions: [\"true\"]\n", ["the version command `true` wrote nothing, so it tells no version", "p.yaml"]),
+        ("    versions: [head -c 2000000 /dev/zero]\n", ["wrote more than 1 MiB", "sha256sum"]),
     ] {
         let outcome = stage(keys, "true").run(&[]);
         assert_eq!(outcome.code, 2, "{outcome:?}");
@@ -190,4 +193,17 @@ fn a_version_command_that_fails_is_a_mistake() {
     ] {
         assert!(outcome.err.contains(sign), "{sign}: {}", outcome.err);
     }
+}
+
+#[test]
+fn a_version_is_asked_with_the_variables_that_its_own_stage_gets() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a: { kind: command, run: 'echo a > o', outputs: { o: o }, versions: ['echo v${MODEL:-}'] }\n  \
+         b: { kind: command, run: 'echo b > o', outputs: { o: o }, versions: ['echo v${MODEL:-}'], env_passthrough: [MODEL] }\n",
+    );
+    let made =
+        |model: &str| support::events(&run_with(&project, &[("MODEL", model)], &["--json", "-j", "1"]).out, "finished");
+    assert_eq!(made("1"), ["a", "b"]);
+    assert_eq!(made("1"), [""; 0]);
+    assert_eq!(made("2"), ["b"], "its answer is another one");
 }

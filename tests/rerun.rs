@@ -170,3 +170,18 @@ fn paths_with_spaces_and_quotes_are_safe() {
     assert_eq!(project.made(&[]), ["a"]);
     assert_eq!(project.read("results/p/o.txt"), "content\nda ta/it's.txt\n");
 }
+
+#[test]
+fn a_script_that_tells_its_name_is_not_the_work_of_another_stage() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a: { kind: command, matrix: { i: [1, 2] }, run: \"echo $ATHANOR_STAGE > ${{ outputs.o }}\", outputs: { o: o.txt } }\n  \
+         b: { kind: command, run: \"echo $ATHANOR_STAGE > ${{ outputs.o }}\", outputs: { o: o.txt } }\nresults: { a: a, b.txt: b }\n",
+    );
+    assert_eq!(project.made(&[]).len(), 3);
+    let told = ["a/i=1.txt", "a/i=2.txt", "b.txt"].map(|name| project.read(&format!("results/p/{name}")));
+    assert_eq!(told, ["a[i=1]\n", "a[i=2]\n", "b\n"]);
+    assert_eq!(project.made(&[]), [""; 0]);
+    project.edit("  b:", "  c:");
+    project.edit("b.txt: b", "b.txt: c");
+    assert_eq!(project.made(&[]), ["c"]);
+}

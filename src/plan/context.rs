@@ -11,6 +11,9 @@ use crate::language::scope::Scope;
 /// Environment variable with the path of a JSON file that holds a stage's inputs, outputs and values.
 pub(crate) const CONTEXT_VARIABLE: &str = "ATHANOR_CONTEXT";
 
+/// Environment variable with an instance's name. The name is part of the fingerprint of scripts that name the variable.
+pub(crate) const STAGE_VARIABLE: &str = "ATHANOR_STAGE";
+
 /// The point of the matrix (`matrix`: values, `labels`: as they print), and those of `vars` that the expressions of `templates`
 /// use.
 pub(super) fn values_used<'t, 'e: 't>(scope: &Scope, templates: impl Iterator<Item = &'t Template<'e>>) -> Json {

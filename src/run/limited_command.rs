@@ -19,7 +19,7 @@ use crate::run::own_processes;
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
 /// Longest output that is kept, in bytes.
-const LONGEST: u64 = 1 << 20;
+pub(crate) const LONGEST: u64 = 1 << 20;
 
 /// Time that a command is given.
 pub(crate) struct Patience<'p> {
@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     pub out: String,
     /// Beginning of its standard error.
     pub err: String,
+    /// Whether either was longer than what is kept.
+    pub is_cut: bool,
 }
 
 impl Answer {
@@ -63,7 +65,8 @@ pub(crate) fn answer_of(command: &mut Command, patience: &Patience<'_>) -> io::R
     let status = wait_for(&mut child, patience);
     own_processes::ended(child.id());
     let Some(status) = status? else { return Ok(None) };
-    Ok(Some(Answer { status, out: text_in(&mut out)?, err: text_in(&mut err)? }))
+    let is_cut = [&out, &err].into_iter().any(|file| file.metadata().is_ok_and(|found| found.len() > LONGEST));
+    Ok(Some(Answer { status, out: text_in(&mut out)?, err: text_in(&mut err)?, is_cut }))
 }
 
 /// The beginning of what was written into a file.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::language::{Language, Shell};
-use crate::plan::context::CONTEXT_VARIABLE;
+use crate::plan::context::{CONTEXT_VARIABLE, STAGE_VARIABLE};
 use crate::plan::{CommandLine, EnvVariable, Instance, Work};
 use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
 use crate::run::container::ContainerVariables;
@@ -47,7 +47,7 @@ pub(crate) fn environment(
     let temporary = sandbox.folder().join(sandbox.temporary());
     let mut own: Vec<EnvironmentVariable> = vec![
         ("ATHANOR_PROJECT".into(), project.into()),
-        ("ATHANOR_STAGE".into(), instance.name.clone().into()),
+        (STAGE_VARIABLE.into(), instance.name.clone().into()),
         ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
         (TMPDIR.into(), temporary.clone().into()),
     ];

@@ -5,6 +5,7 @@ use athanor_stages::ports::OutputPort;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::plan::context::STAGE_VARIABLE;
 use crate::plan::{CommandLine, Instance, Work};
 use crate::run::inputs::versions::Versions;
 
@@ -81,6 +82,9 @@ fn command_params(instance: &Instance, command: &CommandLine, versions: &Version
     if let Some(context) = &command.context {
         params["context"] = context.clone();
     }
+    if tells_its_name(command) {
+        params["instance"] = instance.name.as_str().into();
+    }
     if !command.env.is_empty() {
         let env = command.env.iter().map(|variable| (variable.name.clone(), json!(variable.identity)));
         params["env"] = env.collect::<serde_json::Map<String, Value>>().into();
@@ -131,7 +135,13 @@ pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Rec
 /// Whether a command has a script and outputs, and else nothing that its result depends on.
 fn is_plain(command: &CommandLine) -> bool {
     let CommandLine { shell, context, env, versions, container, .. } = command;
-    shell.written().is_none() && context.is_none() && env.is_empty() && versions.is_empty() && container.is_none()
+    let has_keys = shell.written().is_some() || !env.is_empty() || !versions.is_empty() || container.is_some();
+    !has_keys && context.is_none() && !tells_its_name(command)
+}
+
+/// Whether a script may tell the name of its instance: two that are alike but for that are not the same work.
+fn tells_its_name(command: &CommandLine) -> bool {
+    command.line.contains(STAGE_VARIABLE)
 }
 
 /// Content of a port, as it enters the fingerprint.

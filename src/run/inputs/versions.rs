@@ -1,6 +1,6 @@
 //! Answers to the `versions` of commands, and the images of their containers, which are part of their fingerprints.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -9,13 +9,14 @@ use std::time::Duration;
 use athanor_cache::{Cache, Digest};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::language::{ContainerEngine, Diagnostics};
 use crate::plan::{CommandLine, Instance, InstanceId, Plan, Work};
 use crate::run::container::image::{Image, Images, Search};
 use crate::run::container::{ContainerRun, ContainerVariables, Mount, Purpose, QUESTION, new_name, remove};
 use crate::run::environment::Variables;
-use crate::run::limited_command::{Answer, Patience, QUIET, answer_of};
+use crate::run::limited_command::{Answer, LONGEST, Patience, QUIET, answer_of};
 use crate::run::program_search::find_program;
 use crate::run::state::snapshot_file::SnapshotFiles;
 
@@ -47,14 +48,20 @@ pub struct Asking<'a> {
 }
 
 impl Versions {
-    /// A version command, the variables that the stage sets, and the image that it is asked in, as one text.
+    /// A version command, the variables that the stage sets, the names of those of the user's that it gets, and the image that it is asked
+    /// in, as one text.
     fn key_of(&self, question: &str, command: &CommandLine) -> String {
         let env: BTreeMap<&str, &str> =
             command.env.iter().map(|variable| (&*variable.name, &*variable.value)).collect();
-        match command.container {
-            Some(_) => serde_json::json!([question, env, self.image(command).map(|image| &image.digest)]).to_string(),
-            None => serde_json::json!([question, env]).to_string(),
+        let mut key = vec![json!(question), json!(env)];
+        if command.container.is_some() {
+            key.push(json!(self.image(command).map(|image| &image.digest)));
         }
+        if !command.env_passthrough.is_empty() {
+            let passed: BTreeSet<String> = command.env_passthrough.iter().map(|name| json!(name).to_string()).collect();
+            key.push(json!({ "passed": passed }));
+        }
+        serde_json::Value::from(key).to_string()
     }
 
     /// Image of a command's container, if it has one that is known.
@@ -192,7 +199,12 @@ fn answer(
     if !answer.status.success() {
         return Err(answer.failure());
     }
-    Ok(if answer.out.is_empty() { answer.err } else { answer.out })
+    if answer.is_cut {
+        // What comes behind that would not count.
+        return Err(format!("wrote more than {} MiB: let it write a digest of that (`… | sha256sum`)", LONGEST >> 20));
+    }
+    let text = if answer.out.is_empty() { answer.err } else { answer.out };
+    if text.is_empty() { Err("wrote nothing, so it tells no version".to_owned()) } else { Ok(text) }
 }
 
 /// Answer of a version command in a container of `image`, which sees the project.
