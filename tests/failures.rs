@@ -334,3 +334,52 @@ fn a_stage_reports_progress_and_metrics_through_its_events_file() {
     assert_eq!(outcome.code, 0);
     assert!(outcome.out.contains(r#""event":"metric","instance":"a","name":"loss","value":0.5"#), "{}", outcome.out);
 }
+
+#[test]
+fn files_that_changed_in_a_folder_are_named() {
+    let line = "ls ${{ inputs.i }} > ${{ outputs.o }}; echo x > $ATHANOR_PROJECT/left-behind.txt";
+    let project = commands(&[("a", line, "inputs: { i: ./ }")]);
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let says = "`.` changed while the stage was running (`left-behind.txt`), so its result is not kept.";
+    assert!(outcome.out.contains(says), "{}", outcome.out);
+    assert!(outcome.out.contains("`.athanorignore`"), "{}", outcome.out);
+    project.write(".athanorignore", "left-behind.txt\n");
+    assert_eq!(project.run(&[]).code, 0);
+}
+
+#[test]
+fn a_stage_whose_input_has_changed_already_is_not_started() {
+    for (input, read) in
+        [("inputs: { x: in.txt }", "cat ${{ inputs.x }}"), ("reads: { in.txt: [k] }", "cat $ATHANOR_PROJECT/in.txt")]
+    {
+        let change = "echo 'k: 2' > $ATHANOR_PROJECT/in.txt; echo x > ${{ outputs.o }}";
+        let reader = format!("{read} ${{{{ inputs.first }}}} > ${{{{ outputs.o }}}}");
+        let (inputs, reads) = if input.starts_with("inputs") {
+            ("inputs: { first: a, x: in.txt }", "")
+        } else {
+            ("inputs: { first: a }", input)
+        };
+        let keys = if reads.is_empty() { inputs.to_owned() } else { format!("{inputs}\n{reads}") };
+        let project = commands(&[("a", change, ""), ("b", &reader, &keys)]);
+        project.write("in.txt", "k: 1\n");
+        let outcome = project.run(&["--json"]);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert_eq!(support::events(&outcome.out, "started"), ["a"], "{input}");
+        assert!(
+            outcome.out.contains("`in.txt` has changed since the run began, so the stage was not started."),
+            "{}",
+            outcome.out
+        );
+        assert_eq!(project.made(&[]), ["b"]);
+    }
+}
+
+#[test]
+fn a_script_that_ends_without_a_word_gets_a_hint() {
+    let project = commands(&[("a", "grep -q nothing /dev/null; echo x > ${{ outputs.o }}", "")]);
+    let outcome = project.run(&[]);
+    assert!(outcome.out.contains("It printed nothing: one of its commands ended without a word"), "{}", outcome.out);
+    project.edit("grep -q", "echo here; grep -q");
+    assert!(!project.run(&[]).out.contains("It printed nothing"));
+}

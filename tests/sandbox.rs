@@ -374,3 +374,40 @@ fn each_attempt_has_events_of_its_own_whatever_the_one_before_it_left_of_the_pip
         assert!(matches!(metrics.as_slice(), [one] if one.contains(&format!("\"value\":{number}"))), "{metrics:?}");
     }
 }
+
+#[test]
+fn no_output_leads_to_what_is_closed() {
+    if !has_sandbox() {
+        return;
+    }
+    let outcome_of = |line: &str, more: &str| {
+        let project = pipeline("a", &format!("P=$ATHANOR_PROJECT; {line}"), more);
+        project.edit("outputs: {}", "outputs: { o: o }");
+        project.write("data/secret.csv", "secret\n");
+        let outcome = run(&project, &[]);
+        (project, outcome)
+    };
+    for line in [
+        "ln -s $P/data/secret.csv o",
+        "ln -s $P/data o",
+        "mkdir o; ln -s $P/data o/d",
+        "mkdir o o2; ln -s $P/data/secret.csv o2/s; ln -s ../o2 o/d",
+        "ln -s ../../../../../data/secret.csv o",
+    ] {
+        let (project, outcome) = outcome_of(line, "");
+        assert_eq!(outcome.code, 1, "{line}: {outcome:?}");
+        assert!(outcome.out.contains("Its output `o` has a symbolic link to `"), "{line}: {}", outcome.out);
+        assert!(project.athanor(&["cache", "ls"]).out.contains("0 results"));
+    }
+    for (line, more) in [
+        ("ln -s $P/data/secret.csv o", "    reads: [data/secret.csv]\n"),
+        ("ln -s $PWD/inputs/s/secret.csv o", "    inputs: { s: data/secret.csv }\n"),
+        ("mkdir o; ln -s ../inputs/s/data o/d", "    inputs: { s: data }\n"),
+        ("echo x > x; ln -s x o", ""),
+        ("ln -s /etc/hostname o", ""),
+        ("ln -s $P/data/secret.csv o", "    sandbox: off\n"),
+    ] {
+        let (_project, outcome) = outcome_of(line, more);
+        assert_eq!(outcome.code, 0, "{line} {more}: {outcome:?}");
+    }
+}

@@ -407,3 +407,24 @@ fn state_is_for_commands() {
     assert!(outcome.err.contains("`state` is for commands"), "{}", outcome.err);
     assert!(outcome.err.contains("2 mistakes"), "{}", outcome.err);
 }
+
+#[test]
+fn a_state_that_cannot_be_is_not_dropped_without_a_word() {
+    let project = stage(&format!("{COUNT}; {MAKE}"), "");
+    project.edit("stages:\n", "stages:\n  b: { kind: command, run: 'true' }\n");
+    let outcome = project.run(&["--fresh-state", "b"]);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(outcome.err.contains("error: `b` keeps no state that could be dropped"), "{}", outcome.err);
+    assert_eq!(project.run(&["--fresh-state", "a"]).code, 0);
+}
+
+#[test]
+fn a_stage_does_not_go_on_for_ever() {
+    let project = stage("echo x >> $ATHANOR_STATE/n; exit 75", "");
+    let outcome = project.run(&["-q"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.out.contains("more than 100 times in this run"), "{}", outcome.out);
+    assert!(outcome.out.contains("The next run goes on from its state"), "{}", outcome.out);
+    let count = std::fs::read_to_string(kept(&project)[0].join("state/n")).unwrap().lines().count();
+    assert_eq!(count, 101);
+}

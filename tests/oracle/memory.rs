@@ -9,7 +9,7 @@ use std::sync::Arc;
 use athanor::language::Shell;
 use athanor::plan::{Instance, InstanceId};
 use athanor::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
-use athanor::run::attempts::backend::{Abandoned, RunBackend};
+use athanor::run::attempts::backend::{Abandoned, PrepareError, RunBackend};
 use athanor::run::executor::job::{Executor, Exit, Job, Launch, Script, Stop};
 use athanor::run::executor::resources::Allocation;
 use athanor::run::inputs::fingerprint::{Recipe, Resolved};
@@ -155,7 +155,7 @@ impl RunBackend for InMemory {
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
         options: AttemptOptions,
-    ) -> Result<Attempt, CacheError> {
+    ) -> Result<Attempt, PrepareError> {
         let at = self.scratch.join(format!("{}.{}", id.0, options.number));
         let store = &mut *self.store.borrow_mut();
         let reader = self.readers.begin(inputs.stored(id, &recipe));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The places outside of `folder` that links in it lead to, followed through. The folders `closed` are not looked into.
-pub(super) fn targets(folder: &Path, closed: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn targets(folder: &Path, closed: &[PathBuf]) -> Vec<PathBuf> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
     let mut seen = HashSet::from([folder.clone()]);

@@ -9,7 +9,7 @@ mod containers;
 mod denied;
 mod exemptions;
 mod input_copy;
-mod linked;
+pub(crate) mod linked;
 mod not_executable;
 mod outside;
 pub mod policy;

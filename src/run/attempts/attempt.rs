@@ -272,7 +272,7 @@ impl Attempt {
                 disturbed = Some(error.to_string());
             } else if is_dropped {
                 let why = match error {
-                    InputError::Changed { path } => format!("`{path}` changed while it ran"),
+                    InputError::Changed { path, files } => format!("`{path}` changed while it ran{files}"),
                     _ => "it changed its own input".to_owned(),
                 };
                 dropped_state = Some(format!("its state is dropped, since {why}"));
@@ -373,7 +373,7 @@ impl Attempt {
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
         let taken = match &self.made {
             Some(made) => Ok(made.outputs.clone()),
-            None => self.sandbox.take_outputs(cache, &instance.outputs, unsynced),
+            None => self.sandbox.take_outputs(cache, &instance.outputs, self.access.as_ref(), unsynced),
         };
         let duration = self.made.as_ref().map_or_else(|| self.started.elapsed(), |made| made.duration);
         // Also where there is no result: others read the same inputs.

@@ -32,6 +32,17 @@ use crate::run::remote::RemoteUse;
 use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::Outputs;
 
+/// Reason why an attempt could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A file of the project is not what it was when the run began.
+    #[error("`{0}` has changed since the run began, so the stage was not started. Run again.")]
+    Outdated(String),
+}
+
 /// Storage of results and preparation of attempts, as the dispatcher needs them.
 pub trait RunBackend {
     /// The sole right to make a result, until it is dropped.
@@ -63,7 +74,7 @@ pub trait RunBackend {
         resolved: Resolved,
         claim: Self::Claim,
         options: AttemptOptions,
-    ) -> Result<Self::Attempt, CacheError>;
+    ) -> Result<Self::Attempt, PrepareError>;
     /// Describes the job that does the work.
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
     /// Notes what a stage reports about its attempt; returns whether the run's log should have it: of a long curve it gets some points.
@@ -256,7 +267,7 @@ impl RunBackend for CacheBackend<'_> {
         resolved: Resolved,
         claim: Claim,
         options: AttemptOptions,
-    ) -> Result<Attempt, CacheError> {
+    ) -> Result<Attempt, PrepareError> {
         let folder = {
             let mut scratch_pool = lock(&self.scratch_pool);
             scratch_pool.prepare_log(&options.log)?;
@@ -265,13 +276,17 @@ impl RunBackend for CacheBackend<'_> {
         let exclusions = inputs.contents.exclusions();
         let reads = inputs.paths_read(id).into_iter();
         let reads = reads.map(|read| self.snapshots.take(inputs.project, &read, exclusions));
-        let reads = reads.collect::<Result<_, _>>()?;
+        let reads = reads.collect::<Result<Vec<_>, _>>()?;
+        // Its result could not be kept, however long it works.
+        if let Some(outdated) = reads.iter().find(|read| read.is_outdated(&self.cache)) {
+            return Err(PrepareError::Outdated(outdated.name().to_owned()));
+        }
         let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
         let views = ShownFolders { views: &mut self.views, exclusions };
         let context = AttemptContext { folder, reads, reader, views, policy: Arc::clone(&self.policy) };
         let attempt = Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options);
         self.policy.notices().into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
-        attempt
+        Ok(attempt?)
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {

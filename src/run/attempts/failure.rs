@@ -24,6 +24,11 @@ const FREE_SPACE: &str = "Free space, then run again: what is finished is kept."
 /// Remedy for a program that wrote into a pipe whose reader had ended.
 const BROKEN_PIPE: &str = "It wrote into a pipe whose reader (such as `head`) had ended. Where that is meant, let the reader read \
                            all (`| { head -n 1; cat > /dev/null; }`), or write `set +o pipefail` before that line.";
+/// Beginning of the cause where a command ended with another status than 0.
+const ENDED: &str = "It ended with exit status";
+/// Remedy for a script that ended so and printed nothing.
+const WITHOUT_A_WORD: &str = "It printed nothing: one of its commands ended without a word, as `grep` does that finds nothing, and \
+                              `[ … ]`. In a shell, `set -x` as the first line shows each of them.";
 /// Remedy for a script that reads a variable that is not set.
 const UNBOUND: &str = "Scripts end at a variable that is not set: write `${NAME:-}` where it may be missing, or `set +u` before that line.";
 /// Remedy for one that another script reads.
@@ -74,7 +79,7 @@ impl Failure {
                 let help = "A program in the script was not found (exit status 127): is it installed and on the PATH?";
                 Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 127.".to_owned()) }
             }
-            Exit::Status(status) => Failure::new(format!("It ended with exit status {status}.")),
+            Exit::Status(status) => Failure::new(format!("{ENDED} {status}.")),
             Exit::Stopped { .. } => {
                 let cause = format!("It stopped (exit status {STOPPED_STATUS}) without having changed its state.");
                 let help = "That status means that another attempt goes on from the state: change it before, or end with another one.";
@@ -105,6 +110,14 @@ impl Failure {
     pub(crate) fn of_lost_state() -> Failure {
         let cause = format!("It stopped (exit status {STOPPED_STATUS}), and there is no state to go on from.");
         Failure { help: Some("Run it again: it begins from the start.".to_owned()), ..Failure::new(cause) }
+    }
+
+    /// The failure of a command that stopped to go on from its state more than `limit` times.
+    pub(crate) fn of_many_stops(limit: u32) -> Failure {
+        let cause = format!("It stopped (exit status {STOPPED_STATUS}) more than {limit} times in this run.");
+        let help = "The next run goes on from its state. If it gets no further, look at what it saves there: a count of its \
+                    attempts is a change, too.";
+        Failure { help: Some(help.to_owned()), ..Failure::new(cause) }
     }
 
     /// The failure that an error of the cache or the disk means; `begin` begins the sentence. The remedy
@@ -178,6 +191,9 @@ impl Failure {
                 false => UNBOUND,
             };
             self.help = Some(help.to_owned());
+        }
+        if self.help.is_none() && self.log_tail.is_empty() && self.cause.starts_with(ENDED) {
+            self.help = Some(WITHOUT_A_WORD.to_owned());
         }
         self
     }

@@ -9,10 +9,27 @@ use std::path::{Path, PathBuf};
 
 use athanor_cache::{CacheError, copy_file, remove_tree};
 
+use crate::run::access::linked;
+use crate::run::executor::access_rules::{AccessRules, FileAccess};
+
 /// Whether a folder on the way from `work` to `file` in it is a symbolic link.
 pub(super) fn lies_behind_link(work: &Path, file: &str) -> bool {
     let parents = Path::new(file).ancestors().skip(1);
     parents.filter(|parent| !parent.as_os_str().is_empty()).any(|parent| work.join(parent).is_symlink())
+}
+
+/// Place to which `path` in the folder `work`, or a link in it, leads, and which `access` keeps closed to the stage: what reads it for
+/// the stage is not kept from it by the kernel.
+pub(super) fn closed_target(work: &Path, path: &Path, access: &AccessRules) -> Option<PathBuf> {
+    let real = path.canonicalize().ok()?;
+    let behind = if real.is_dir() { linked::targets(path, &[]) } else { Vec::new() };
+    let is_open = |target: &PathBuf| {
+        let leads_there = |rule: &Path| rule.canonicalize().is_ok_and(|real| target.starts_with(real));
+        target.starts_with(work)
+            || access.allow(target, FileAccess::Read)
+            || access.all().any(|rule| leads_there(&rule.path))
+    };
+    std::iter::once(real).chain(behind).find(|target| !is_open(target))
 }
 
 /// Puts copies in the place of links from one output to another, as each of them is moved into the store by itself.

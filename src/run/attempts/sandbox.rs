@@ -16,6 +16,7 @@ use athanor_stages::ports::OutputPort;
 
 use crate::run::attempts::named_files::place_named;
 use crate::run::attempts::own_outputs;
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::local::EVENTS;
 use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::{Link, Target};
@@ -96,6 +97,17 @@ pub enum TakeError {
         name: String,
         /// Path where it should be.
         file: String,
+    },
+    /// A declared output leads to what is closed to the stage.
+    #[error(
+        "Its output `{name}` has a symbolic link to `{}`, which is closed to the stage: what it reads there would not count. Declare that under `inputs` or `reads`.",
+        target.display()
+    )]
+    Closed {
+        /// The port.
+        name: String,
+        /// Target of the link.
+        target: PathBuf,
     },
     /// The cache refused.
     #[error(transparent)]
@@ -209,13 +221,17 @@ impl Sandbox {
         PathBuf::from(PLACEMENTS)
     }
 
-    /// Moves the declared outputs into the cache.
+    /// Moves the declared outputs into the cache, and nothing through links in them that `access` keeps closed to the stage.
     pub(crate) fn take_outputs(
         &self,
         cache: &Cache,
         outputs: &[OutputPort],
+        access: Option<&AccessRules>,
         unsynced: &mut Unsynced,
     ) -> Result<Vec<OutputRecord>, TakeError> {
+        if let Some(access) = access {
+            self.check_links(outputs, access)?;
+        }
         let placed = DigestHints::read(&self.work.join(PLACEMENTS), &self.work);
         if outputs.len() > 1 {
             let plain = outputs.iter().filter(|output| !output.is_group());
@@ -239,6 +255,17 @@ impl Sandbox {
             records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
         }
         Ok(records)
+    }
+
+    /// Fails if a link at or in an output leads to what `access` keeps closed.
+    fn check_links(&self, outputs: &[OutputPort], access: &AccessRules) -> Result<(), TakeError> {
+        for output in outputs {
+            let mut files = std::iter::once(&output.file).chain(&output.group).map(|file| self.work.join(file));
+            if let Some(target) = files.find_map(|path| own_outputs::closed_target(&self.work, &path, access)) {
+                return Err(TakeError::Closed { name: output.name.clone(), target });
+            }
+        }
+        Ok(())
     }
 
     /// Moves the output `file` into the cache, or a copy of it if it lies behind a link.

@@ -10,7 +10,7 @@ use crate::run::attempts::backend::{Abandoned, RunBackend};
 use crate::run::attempts::failure::Failure;
 use crate::run::executor::job::{Exit, JobEvent, Placement, Queued};
 
-use super::{Dispatcher, Running};
+use super::{Dispatcher, MAX_STOPS, Running};
 
 impl<W: RunBackend> Dispatcher<'_, W> {
     pub(super) fn job_event(&mut self, event: JobEvent) {
@@ -88,6 +88,8 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             self.defer(id, because);
         } else if lost_state && timeout.is_none() && matches!(exit, Exit::Stopped { .. }) {
             self.attempt_failed(id, &Failure::of_lost_state(), false);
+        } else if timeout.is_none() && self.has_stopped_often(id, &exit) {
+            self.attempt_failed(id, &Failure::of_many_stops(MAX_STOPS), false);
         } else if timeout.is_none() && self.resumes(id, &exit) {
             self.journal.record(RunEvent::Resuming { instance: self.name(id), attempt: self.attempts[&id] });
             self.scheduler.enqueue(id);
@@ -119,6 +121,12 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         self.scheduler.stopped(id);
     }
 
+    /// Whether an attempt that ended like this, with a changed state, has done so too often: it may change its state for ever.
+    fn has_stopped_often(&self, id: InstanceId, exit: &Exit) -> bool {
+        let is_often = self.resumed.get(&id).is_some_and(|resumed| resumed.stops >= MAX_STOPS);
+        is_often && matches!(exit, Exit::Stopped { state: Some(_) })
+    }
+
     /// Whether another attempt goes on from the state of one that ended like this, which nobody asked to stop: one that changed
     /// nothing of its state would stop at the same place for ever.
     fn resumes(&mut self, id: InstanceId, exit: &Exit) -> bool {
@@ -127,6 +135,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         if resumed.state.replace(*state) == Some(*state) {
             return false;
         }
+        resumed.stops += 1;
         resumed.count += 1;
         true
     }

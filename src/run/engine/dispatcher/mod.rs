@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::events::{Counts, RunEvent};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
-use crate::run::attempts::backend::{BackendEvent, RunBackend};
+use crate::run::attempts::backend::{BackendEvent, PrepareError, RunBackend};
 use crate::run::attempts::failure::Failure;
 use crate::run::attempts::group_commit::Recorded;
 use crate::run::attempts::sandbox::TakeError;
@@ -46,11 +46,16 @@ struct Running<A> {
     began: Option<Instant>,
 }
 
+/// Maximum number of times that an instance goes on in a pass after it has stopped unasked.
+const MAX_STOPS: u32 = 100;
+
 /// Attempts of an instance that went on from the state of one that had stopped in good order, unasked.
 #[derive(Default)]
 struct Resumed {
     /// Their number: they are no retries.
     count: u32,
+    /// Number of those after a stop, and not after an eviction.
+    stops: u32,
     /// Digest of the state when the last of them began.
     state: Option<Digest>,
 }
@@ -327,7 +332,9 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             let resolved = self.resolved[&id].clone();
             match self.backend.prepare(&self.inputs, id, resolved, claim, options) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
-                Err(CacheError::Gone { .. }) => self.defer(id, "a stored input of it was lost".to_owned()),
+                Err(PrepareError::Cache(CacheError::Gone { .. })) => {
+                    self.defer(id, "a stored input of it was lost".to_owned())
+                }
                 Err(error) => self.fail(id, &Failure::of_error("", &error)),
             }
         }

@@ -26,11 +26,14 @@ const NAMED: usize = 5;
 pub enum InputError {
     /// A file of the project is not what it was.
     #[error(
-        "`{path}` changed while the stage was running, so its result is not kept. Run again when nothing writes to it."
+        "`{path}` changed while the stage was running{files}, so its result is not kept. Run again when nothing writes to it{}",
+        remedy(files)
     )]
     Changed {
         /// The input's path as the user wrote it.
         path: String,
+        /// Files of a folder, as the middle of a sentence.
+        files: String,
     },
     /// The stage wrote to what it was only to read.
     #[error(
@@ -150,7 +153,8 @@ impl InputGuard {
             let began = cache.shares_file_system_with(snapshot.path()).then_some(self.began.at);
             // A file with the same content may have had another one meanwhile.
             if !snapshot.has_same_content(cache) || !snapshot.is_unchanged(began) {
-                return Err(InputError::Changed { path: snapshot.name().to_owned() });
+                let files = in_brackets(&snapshot.changed_files(cache));
+                return Err(InputError::Changed { path: snapshot.name().to_owned(), files });
             }
         }
         Ok(())
@@ -208,10 +212,19 @@ fn named(from: &str, files: &[String]) -> Vec<String> {
 }
 
 fn written(from: String, paths: &[String]) -> InputError {
+    InputError::Written { from, files: in_brackets(paths) }
+}
+
+/// End of a sentence about files that changed in a folder of the project.
+fn remedy(files: &str) -> &'static str {
+    if files.is_empty() { "." } else { ", or list what is no content in `.athanorignore`." }
+}
+
+/// Files, as the middle of a sentence: empty if there are none.
+fn in_brackets(paths: &[String]) -> String {
     let shown: Vec<String> =
         paths.iter().filter(|path| !path.is_empty()).take(NAMED).map(|path| format!("`{path}`")).collect();
     let more = paths.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let files = if shown.is_empty() { String::new() } else { format!(" ({}{more})", shown.join(", ")) };
-    InputError::Written { from, files }
+    if shown.is_empty() { String::new() } else { format!(" ({}{more})", shown.join(", ")) }
 }

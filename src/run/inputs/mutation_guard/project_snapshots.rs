@@ -7,10 +7,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Artifact, Cache, CacheError, Exclusions, FsTime, StatSnapshot};
+use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Change, Exclusions, FsTime, StatSnapshot, diff};
 
 use crate::run::inputs::keys;
 use crate::run::inputs::resolve::PathRead;
+
+/// Largest file that is looked at once more before an attempt, in bytes.
+const SMALL: u64 = 16 << 20;
 
 /// Snapshots of the project's folders from when a run first used them: looking at every file for every stage would take long.
 #[derive(Default)]
@@ -91,6 +94,26 @@ impl ProjectSnapshot {
             return keys.began_same && keys.have_content(&self.name, before);
         }
         cache.content_of(&self.path, &self.exclusions).is_ok_and(|now| now == *before)
+    }
+
+    /// Whether it is known, by a look that costs little, to be another than when the run began.
+    pub fn is_outdated(&self, cache: &Cache) -> bool {
+        let is_small = |content: &Artifact| content.kind == ArtifactKind::File && content.bytes <= SMALL;
+        (self.keys.is_some() || self.content.as_ref().is_some_and(is_small)) && !self.has_same_content(cache)
+    }
+
+    /// Files of a folder that are not what they were when the run began.
+    pub fn changed_files(&self, cache: &Cache) -> Vec<String> {
+        let trees = || {
+            let before = cache.read_tree(&self.content.as_ref()?.digest).ok()?;
+            let now = cache.artifact_with_manifest_of(&self.path, &self.exclusions).ok()?;
+            Some((before, cache.read_tree(&now.digest).ok()?))
+        };
+        let changes = trees().map(|(before, now)| diff(&before, &now)).unwrap_or_default();
+        let path = |change| match change {
+            Change::Added(path) | Change::Removed(path) | Change::Modified(path) => path,
+        };
+        changes.into_iter().map(path).collect()
     }
 
     /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known. A file of

@@ -11,6 +11,7 @@ use crate::plan::{InstanceId, Work};
 use crate::run::attempts::sandbox::Sandbox;
 use crate::run::attempts::stage_variables::{FoundImage, StageVariables, environment, script_of};
 use crate::run::environment::Variables;
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::job::{Executor, Exit, Job, Launch};
 use crate::run::executor::resources::{Allocation, misfits};
 
@@ -100,7 +101,7 @@ impl Agent {
     }
 
     fn job(&self, id: InstanceId, running: &Running) -> Result<Job, Exit> {
-        let Running { request, allocation, local, .. } = running;
+        let Running { request, allocation, .. } = running;
         let refused = |error: athanor_cache::CacheError| Exit::NotStarted(error.to_string());
         let sandbox = Sandbox::at(running.folder());
         let state = request.state.then(|| self.cache.borrow_program_state(&request.fingerprint));
@@ -135,10 +136,7 @@ impl Agent {
             environment,
             secrets,
             gpus: allocation.gpus.clone(),
-            access: request.access.as_ref().map(Access::rules).map(|rules| match local {
-                Some(local) => local.access(&rules),
-                None => rules,
-            }),
+            access: access_of(running),
             state: state.map(Arc::new),
         })
     }
@@ -156,9 +154,9 @@ impl Agent {
             return self.end(id, exit, Vec::new());
         }
         let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
-        let (root, ports) = (running.folder(), running.request.instance.outputs.clone());
+        let (root, ports, access) = (running.folder(), running.request.instance.outputs.clone(), access_of(running));
         self.threads.run(move || {
-            let stored = store(&cache, &Sandbox::at(root), &ports);
+            let stored = store(&cache, &Sandbox::at(root), &ports, access.as_ref());
             // An agent that has ended was killed.
             let _ = sender.send(Message::Stored(id, stored));
         });
@@ -227,15 +225,23 @@ fn is_by_signal(exit: &Exit) -> bool {
     }
 }
 
+/// All that an attempt may read and write, where it runs.
+fn access_of(running: &Running) -> Option<AccessRules> {
+    let rules = running.request.access.as_ref().map(Access::rules)?;
+    Some(running.local.as_ref().map_or_else(|| rules.clone(), |local| local.access(&rules)))
+}
+
 /// Stores the outputs of an attempt, and syncs them.
 fn store(
     cache: &Cache,
     sandbox: &Sandbox,
     ports: &[athanor_stages::ports::OutputPort],
+    access: Option<&AccessRules>,
 ) -> Result<Vec<OutputRecord>, Exit> {
     let failed = |message: String| Exit::Failed { message, help: None, interrupted: false, again: false };
     let mut unsynced = Unsynced::default();
-    let outputs = sandbox.take_outputs(cache, ports, &mut unsynced).map_err(|error| failed(error.to_string()))?;
+    let outputs =
+        sandbox.take_outputs(cache, ports, access, &mut unsynced).map_err(|error| failed(error.to_string()))?;
     cache.sync_stored(&unsynced).map_err(|error| failed(error.to_string()))?;
     Ok(outputs)
 }
