@@ -117,6 +117,43 @@ fn a_place_for_results_that_is_none_is_found_before_anything_runs() {
     let file = with_result("");
     file.write("results/p", "");
     refused(&file, "`results/p`, where results belong, is a file");
+    for folder in [".athanor", ".athanor/objects", "./x/../.athanor"] {
+        let project = with_result("");
+        let outcome = project.run(&["--results", folder]);
+        let says = outcome.err.contains("is in the cache") && outcome.err.contains("--results DIR");
+        assert!(outcome.code == 1 && says, "{folder}: {outcome:?}");
+        assert!(!project.path(".athanor").exists());
+    }
+}
+
+#[test]
+fn a_file_is_no_place_for_a_cache() {
+    let project = with_result("");
+    project.write("file", "mine");
+    for cache in ["file", "file/x"] {
+        for command in ["run", "status"] {
+            let outcome = project.athanor(&[command, "p.yaml", "--cache", cache]);
+            assert_eq!(outcome.code, 1, "{outcome:?}");
+            assert!(outcome.err.contains("/file` is a file. Name a folder with `--cache`."), "{}", outcome.err);
+        }
+    }
+    assert_eq!(project.read("file"), "mine");
+}
+
+#[test]
+fn paths_that_were_meant_as_something_else_are_no_folders() {
+    for (path, help) in [
+        ("$HOME/wandb", "write `~` for the home folder"),
+        ("\"runs/${RUN}\"", "write `~` for the home folder"),
+        ("\"https://example.org/x\"", "the network is open to every command"),
+        ("~user/x", "write the path of that user's folder"),
+    ] {
+        let project = pipeline(&format!("  a: {{ kind: command, run: 'true', writes: [{path}] }}\n"));
+        let shown = refused(&project, "which is no path of a file or folder");
+        assert!(shown.contains(help), "{shown}");
+        let left: Vec<_> = std::fs::read_dir(project.path(".")).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
 }
 
 /// Outcome of a command whose standard output is on a full disk.

@@ -84,6 +84,18 @@ fn one_refused_result_keeps_no_other_from_its_place() {
 }
 
 #[test]
+fn what_is_in_the_way_of_a_result_is_named() {
+    let project = ran();
+    std::fs::remove_dir_all(project.path("results/p")).unwrap();
+    std::fs::create_dir_all(project.path("results/p/.athanor.json")).unwrap();
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.out.contains("/results/p/.athanor.json` away and run again."), "{}", outcome.out);
+    let outcome = project.run(&["--results", "/proc"]);
+    assert!(outcome.out.contains("`/proc` takes no files, so put results elsewhere"), "{}", outcome.out);
+}
+
+#[test]
 fn a_run_with_nothing_to_do_writes_nothing_into_the_results() {
     let project = ran();
     let stat = |name: &str| {

@@ -115,5 +115,21 @@ fn runs_and_folders_that_cannot_be_are_refused_by_name() {
     let outcome = project.athanor(&["restore", "p.yaml", "--run", "last", "--to", "file"]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.out.contains("file/of-4.txt cannot be put in place"), "{}", outcome.out);
+    assert!(outcome.out.contains("/file` away and run again."), "{}", outcome.out);
     assert_eq!(project.read("file"), "in the way");
+}
+
+#[test]
+fn a_cache_that_can_only_be_read_restores_elsewhere() {
+    let project = project(&["4"]);
+    let writable = |writable: bool| {
+        let mode = if writable { "u+w" } else { "a-w" };
+        let changed = std::process::Command::new("chmod").args(["-R", mode]).arg(project.path(".athanor")).status();
+        assert!(changed.unwrap().success());
+    };
+    writable(false);
+    let outcome = project.athanor(&["restore", "p.yaml", "--run", "last", "--to", "copies"]);
+    writable(true);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(project.path("copies/of-4.txt").exists());
 }

@@ -67,6 +67,20 @@ pub enum CacheError {
         /// The file.
         path: PathBuf,
     },
+    /// A whole cache that lacks its `format` file.
+    #[error("`{}` is not there, without which the folder is no cache; nothing was changed in it. Write `3` into that file if this version of Athanor has used the cache, or use another cache with `--cache`.", path.display())]
+    FormatMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file where the cache's folder was to be.
+    #[error("The cache cannot be in `{}`: `{}` is a file. Name a folder with `--cache`.", root.display(), file.display())]
+    NoFolder {
+        /// The folder.
+        root: PathBuf,
+        /// The file in its place, or in that of a folder around it.
+        file: PathBuf,
+    },
     /// Stored content that disappeared while a run needed it.
     #[error("`{}` is no longer in the cache. Run again: it is made again.", path.display())]
     Gone {

@@ -126,6 +126,10 @@ fn read_format(root: &Path) -> Result<Format> {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Format::Absent),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(foreign_error(root)?),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            let file = root.ancestors().find(|path| path.exists()).unwrap_or(root).to_owned();
+            return Err(CacheError::NoFolder { root: root.to_owned(), file });
+        }
         Err(error) => return Err(CacheError::io(&path)(error)),
     };
     let mut bytes = Vec::new();
@@ -241,6 +245,9 @@ fn list(folder: &Path) -> io::Result<Vec<OsString>> {
 /// Error for a folder that is no cache, with some of what is in it.
 fn foreign_error(root: &Path) -> Result<CacheError> {
     let mut names = list(root).map_err(CacheError::io(root))?;
+    if lacks_format_alone(root, &names) {
+        return Ok(CacheError::FormatMissing { path: root.join(names::FORMAT) });
+    }
     names.sort();
     let mentioned: Vec<String> =
         names.iter().take(MAX_MENTIONED).map(|name| format!("`{}`", name.to_string_lossy().escape_debug())).collect();
@@ -251,6 +258,14 @@ fn foreign_error(root: &Path) -> Result<CacheError> {
         Some(path) => CacheError::DeletedInPart { quoted: quoted(path), holds, root },
         None => CacheError::Foreign { root, holds },
     })
+}
+
+/// Whether the folder `root`, which holds `names`, is a whole cache but for its `format` file.
+fn lacks_format_alone(root: &Path, names: &[OsString]) -> bool {
+    let is_there = |name: &&str| names.iter().any(|entry| entry == *name);
+    let is_area = |name: &&str| is_there(name) && root.join(name).is_dir();
+    let are_own = names.iter().all(|name| names::is_own_at_top(name) || name == LOST_AND_FOUND);
+    are_own && !is_there(&names::FORMAT) && names::AREAS.iter().all(|area| is_area(area)) && is_area(&names::PIPELINES)
 }
 
 /// Whether `names`, all that is in the folder `root`, is left of a cache whose deletion stopped at the read-only folders of stored

@@ -13,7 +13,10 @@ use crate::view::text::count;
 
 pub(super) fn restore(settings: &Settings, command: &RestoreCommand) -> Result<u8, Exit> {
     let project = project::open(settings)?;
-    project.cache.require_writable().map_err(|error| project::refused(&error))?;
+    if command.to.is_none() {
+        // The results of a project go with its cache; copies elsewhere need only be read from there.
+        project.cache.require_writable().map_err(|error| project::refused(&error))?;
+    }
     let history = History::open(project.cache.root(), &project.folder, &command.file, &command.profile);
     let _ = history.take_over_moved();
     if !command.file.exists() && history.last_run().map_err(Exit::failed)?.is_none() {

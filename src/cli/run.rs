@@ -14,8 +14,9 @@ use crate::cli::{
 };
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{InstanceId, Plan, Work};
 use crate::run::executor::resources::Capacity;
+use crate::run::inputs::own_results::without_dots;
 use crate::run::status::Status;
 use crate::run::{
     ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session, check_room, needed_by, scaled_down,
@@ -37,6 +38,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let fresh_state = load::select(&plan, &command.fresh_state)?;
+    check_state(&plan, &command.fresh_state)?;
     let cluster = cluster::options(settings, command)?;
     let capacity = match &cluster {
         Some(config) => cluster::capacity(config, settings.on_no_gpu.value),
@@ -52,7 +54,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         let local = cluster.is_none().then_some(&capacity);
         return dry_run(&session, &force.into_iter().collect(), local, command.json);
     }
-    check_results_folder(&settings.results.value, &plan.name)?;
+    check_results_folder(&settings.results.value, &plan.name, &settings.cache.value)?;
     if let Some(path) = &command.junit {
         written_file::check(path, Form::Junit, "")?;
     }
@@ -90,8 +92,35 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     })
 }
 
+/// Refuses to drop the state of commands that keep none.
+fn check_state(plan: &Plan, selectors: &[String]) -> Result<(), Exit> {
+    for selector in selectors {
+        let selected = load::select(plan, [selector])?;
+        let keeps_none = |id: &InstanceId| {
+            let instance = &plan.instances[id.index()];
+            matches!(instance.work, Work::Command(_)) && !instance.state
+        };
+        if selected.iter().all(keeps_none) {
+            let shown = escape(selector);
+            return Err(Exit::wrong(format!(
+                "error: `{shown}` keeps no state that could be dropped\n  help: `--force {shown}` makes its result again; \
+                 `state: true` would give it a state"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a folder of results that is none, before anything runs whose results would have no place.
-fn check_results_folder(results: &Path, pipeline: &str) -> Result<(), Exit> {
+fn check_results_folder(results: &Path, pipeline: &str, cache: &Path) -> Result<(), Exit> {
+    let full = |path: &Path| std::path::absolute(path).map(|path| without_dots(&path));
+    if let (Ok(results), Ok(cache)) = (full(&results.join(pipeline)), full(cache))
+        && results.starts_with(&cache)
+    {
+        let (shown, cache) = (results.display(), cache.display());
+        let message = format!("`{shown}`, where results belong, is in the cache `{cache}`.");
+        return Err(Exit::failed(format!("{message} Put results elsewhere with `--results DIR`.")));
+    }
     for folder in [results.to_owned(), results.join(pipeline)] {
         let shown = folder.display();
         let elsewhere = "or put results elsewhere with `--results DIR`";

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -11,6 +11,7 @@ use crate::cli::arguments::SettingOptions;
 use crate::cli::inspect::print_json;
 use crate::cli::{Exit, load, print};
 use crate::escape::escape;
+use crate::language::suggest::nearest;
 use crate::language::{Diagnostic, Diagnostics, SourceText};
 use crate::settings::{self, FILE, Layer, Settings, Variable};
 use crate::view::text::table;
@@ -23,6 +24,8 @@ struct SettingSources {
     /// Files, lowest first.
     files: Vec<PathBuf>,
     variables: Vec<(Variable, OsString)>,
+    /// Names of variables that look like settings and are none, each with the setting that may be meant.
+    misspelt: Vec<(String, &'static str)>,
     /// The home folder, which `~` stands for.
     home: Option<PathBuf>,
 }
@@ -37,12 +40,18 @@ impl SettingSources {
         SettingSources {
             files: files.chain([PathBuf::from(FILE)]).collect(),
             variables: Variable::ALL.into_iter().filter_map(|it| Some((it, std::env::var_os(it.name())?))).collect(),
+            misspelt: misspelt(),
             home,
         }
     }
 
     /// The settings that hold, and the files that say so.
     fn read(&self, options: &SettingOptions) -> Result<(Settings, Vec<String>), Exit> {
+        for (name, meant) in &self.misspelt {
+            let name = escape(name);
+            // A terminal that is gone needs no notice.
+            let _ = writeln!(std::io::stderr(), "note: the variable `{name}` is not read; did you mean `{meant}`?");
+        }
         let home = self.home.as_deref();
         let mut texts: Vec<SourceText> = Vec::new();
         let mut problems: Vec<Diagnostic> = Vec::new();
@@ -70,6 +79,23 @@ impl SettingSources {
         diagnostics.extend(problems);
         Err(load::report_in(&diagnostics, "the settings"))
     }
+}
+
+/// Names of variables of this process that are near to one that is a setting, and are none.
+fn misspelt() -> Vec<(String, &'static str)> {
+    const PREFIX: &str = "ATHANOR_";
+    // Variables that are read elsewhere, and are near to settings.
+    const OTHERS: [&str; 2] = ["ATHANOR_REMOTE_KEY", "ATHANOR_REMOTE_PROGRAM"];
+    let names = Variable::ALL.map(Variable::name);
+    let candidates = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    let near = |name: OsString| {
+        let name = name.into_string().ok()?;
+        let rest = name.strip_prefix(PREFIX).filter(|_| !names.contains(&&*name) && !OTHERS.contains(&&*name))?;
+        let meant = nearest(rest, candidates.clone())?;
+        let meant = names.into_iter().find(|name| name.strip_prefix(PREFIX) == Some(meant))?;
+        Some((name, meant))
+    };
+    std::env::vars_os().filter_map(|(name, _)| near(name)).collect()
 }
 
 /// The text of a settings file; `None` if there is none.

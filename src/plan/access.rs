@@ -39,7 +39,13 @@ fn paths(value: &Node, key: &str, problems: &mut Vec<Diagnostic>) -> Result<Vec<
             Some(path) if path.is_empty() || path.contains('\0') => {
                 problems.push(Diagnostic::new(item.span, format!("`{key}` names an empty path, or one with a NUL")));
             }
-            Some(path) => found.push(path),
+            Some(path) => match misread(&path) {
+                Some(help) => {
+                    let message = format!("`{key}` names `{path}`, which is no path of a file or folder");
+                    problems.push(Diagnostic::new(item.span, message).help(help));
+                }
+                None => found.push(path),
+            },
             None => {
                 let message = format!("`{key}` is a path or a list of paths, not {}", item.value.noun());
                 problems.push(Diagnostic::new(item.span, message).help(format!("write `{key}: [PATH, …]`")));
@@ -47,4 +53,16 @@ fn paths(value: &Node, key: &str, problems: &mut Vec<Diagnostic>) -> Result<Vec<
         }
     }
     if problems.len() == before { Ok(found) } else { Err(Reported) }
+}
+
+/// Remedy for a path that was meant as something else: as a folder of that name it would be made without a word.
+fn misread(path: &str) -> Option<&'static str> {
+    if path.contains("://") {
+        return Some("an address is not written to as a file: the network is open to every command");
+    }
+    if path.starts_with('$') || path.contains("${") {
+        return Some("variables of a shell are not read here: write `~` for the home folder, or the path itself");
+    }
+    (path.starts_with('~') && path != "~" && !path.starts_with("~/"))
+        .then_some("write the path of that user's folder, or `./~…`")
 }

@@ -59,7 +59,7 @@ pub(crate) enum RestoreError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// Nothing is known of the run's end.
-    #[error("run `{0}` has not come to its end, and has put no results in place")]
+    #[error("run `{0}` has not come to its end, or the note of it is gone: which results it put in place is not known")]
     NotEnded(RunId),
     /// The run's plan was not noted.
     #[error("run `{0}` is of an earlier version, which did not note where its results were put")]
@@ -70,7 +70,8 @@ impl RestoreRequest<'_> {
     /// Puts every result in place that is there.
     pub(crate) fn restore(&self) -> Result<Restored, RestoreError> {
         let Project { folder, cache, results, .. } = self.project;
-        let _use = cache.use_shared()?;
+        // Nobody collects a cache that cannot be written to.
+        let _use = (!cache.is_read_only()).then(|| cache.use_shared()).transpose()?;
         let summaries = self.history.summaries()?;
         let at = summaries.iter().position(|summary| summary.run == *self.run);
         let at = at.ok_or_else(|| RestoreError::NotEnded(self.run.clone()))?;

@@ -132,7 +132,10 @@ impl Cache {
         let damage = |restored| {
             Some(Damage { path: path.to_owned(), what: "folder", restored, content: Some((digest, last_intact)) })
         };
-        let Some(tree) = unless_damaged(|| self.read_tree(&digest))? else {
+        // Anything but a folder in its place is none of ours.
+        let is_folder = rustix::fs::lstat(path).is_ok_and(|stat| Stat::from(stat).is_folder());
+        let tree = if is_folder { unless_damaged(|| self.read_tree(&digest))? } else { None };
+        let Some(tree) = tree else {
             self.quarantine(path)?;
             return Ok(damage(false));
         };

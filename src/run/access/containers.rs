@@ -10,15 +10,35 @@ const BEFORE: [&str; 14] =
 /// Programs that start the program among their own arguments.
 const STARTERS: [&str; 6] = ["timeout", "xargs", "stdbuf", "setsid", "flock", "ionice"];
 
+/// Shells, which run the text behind `-c`.
+const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
+
 /// Whether a shell line has a command whose program is a container engine.
 pub(super) fn starts_container(line: &str) -> bool {
     let engines = ENGINES.iter().any(|engine| line.contains(engine));
-    engines && commands(line).iter().any(|command| starts_engine(command))
+    engines && (commands(line).iter().any(|command| starts_engine(command)) || inner_lines(line).any(starts_container))
+}
+
+/// Quoted texts that another shell runs: those of `bash -c "…"` and `eval "…"`.
+fn inner_lines(line: &str) -> impl Iterator<Item = &str> {
+    line.char_indices().filter(|(_, c)| matches!(c, '\'' | '"')).filter_map(|(at, quote)| {
+        let text = &line[at + 1..];
+        let mut before = line[..at].trim_end().rsplit([';', '|', '&', '(', '{', '\n']).next()?.split_whitespace().rev();
+        let last = before.next()?;
+        let is_option = last.starts_with('-') && last.ends_with('c') && !last.starts_with("--");
+        let is_run = last == "eval" || is_option && before.any(|word| SHELLS.contains(&name_of(word)));
+        is_run.then(|| text.find(quote).map_or(text, |end| &text[..end]))
+    })
+}
+
+/// Name of a program that is named by its path or its name.
+fn name_of(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
 
 fn starts_engine(command: &str) -> bool {
     let Some(program) = program(command) else { return false };
-    let is_starter = STARTERS.contains(&program.rsplit('/').next().unwrap_or(program));
+    let is_starter = STARTERS.contains(&name_of(program));
     if !is_starter {
         return is_engine(program);
     }
@@ -28,8 +48,7 @@ fn starts_engine(command: &str) -> bool {
 }
 
 fn is_engine(program: &str) -> bool {
-    let name = program.rsplit('/').next().unwrap_or(program);
-    ENGINES.contains(&name)
+    ENGINES.contains(&name_of(program))
 }
 
 /// Commands of a line, roughly: separators in quotes do not count.
@@ -77,12 +96,24 @@ mod tests {
             "timeout 600 docker run image",
             "ls | xargs -n 1 podman run image",
             "docker-compose up",
+            "bash -c \"docker run image\"",
+            "set -x; /bin/sh -ec 'cd x && podman run image'",
+            "timeout 60 bash -o pipefail -c 'podman run image | cat'",
+            "eval 'docker run image'",
         ] {
             assert!(starts_container(line), "{line}");
         }
-        for line in
-            ["echo docker", "cat docker.txt", "# docker run", "echo 'a; docker run'", "python docker", "dockerize x"]
-        {
+        for line in [
+            "echo docker",
+            "cat docker.txt",
+            "# docker run",
+            "echo 'a; docker run'",
+            "python docker",
+            "dockerize x",
+            "bash -c 'echo docker'",
+            "grep -c 'docker run' x",
+            "python -c 'docker'",
+        ] {
             assert!(!starts_container(line), "{line}");
         }
     }

@@ -31,7 +31,11 @@ pub(super) fn list(pattern: &str, project: &Path, closed: &[PathBuf]) -> Result<
     let mut found = BTreeSet::new();
     for alternative in alternatives(pattern)? {
         let folders = alternative.ends_with('/');
-        let parts: Vec<&str> = alternative.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        let mut parts: Vec<&str> = alternative.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        if !folders && parts.last() == Some(&"**") {
+            // All files below, as in `.gitignore` and by most shells.
+            parts.push("*");
+        }
         let begin = if alternative.starts_with('/') { "/" } else { "" };
         let mut walk = Walk { project, closed, folders, found: &mut found, pattern };
         walk.descend(begin.to_owned(), &parts, 0)?;

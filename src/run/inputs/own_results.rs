@@ -137,7 +137,7 @@ fn warning(span: Span, stage: &str, message: &str, help: String) -> Diagnostic {
 const REMEDY: &str = "write `STAGE` as the input, so that this run's is read; the file is as the last run left it";
 
 /// `path` without `.` and `..`, by its words alone.
-fn without_dots(path: &Path) -> PathBuf {
+pub(crate) fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

@@ -25,10 +25,11 @@ pub(crate) fn explain(error: &CacheError, target: &Path) -> (String, Option<Stri
         Some(Errno::ENOSPC) => "There is no space left on its file system.".to_owned(),
         _ => format!("`{}`: {source}.", path.display()),
     };
-    (cause, help(source, target))
+    (cause, help(source, path, target))
 }
 
-fn help(source: &io::Error, target: &Path) -> Option<String> {
+/// Remedy for an error about `path`, on the way of a result to `target`.
+fn help(source: &io::Error, path: &Path, target: &Path) -> Option<String> {
     const ELSEWHERE: &str = "It is in the cache";
     let parent = target.parent().unwrap_or(target).display();
     Some(match Errno::from_raw(source.raw_os_error()?) {
@@ -38,8 +39,17 @@ fn help(source: &io::Error, target: &Path) -> Option<String> {
         Errno::EACCES | Errno::EPERM => {
             format!("{ELSEWHERE}: make `{parent}` and what is to be replaced in it writable and run again.")
         }
-        Errno::EEXIST | Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY | Errno::ELOOP | Errno::ENOENT => {
-            format!("{ELSEWHERE}: move away what lies where `{parent}` is to be and run again.")
+        Errno::EEXIST | Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY | Errno::ELOOP => {
+            let is_there = |path: &&Path| path.symlink_metadata().is_ok();
+            match obstacle(target).or(Some(path).filter(is_there)) {
+                Some(obstacle) => format!("{ELSEWHERE}: move `{}` away and run again.", obstacle.display()),
+                None => format!("{ELSEWHERE}: move away what lies where `{parent}` is to be and run again."),
+            }
+        }
+        // Folders are made on the way: this one takes none.
+        Errno::ENOENT => {
+            let there = target.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+            format!("{ELSEWHERE}: `{}` takes no files, so put results elsewhere with `--results DIR`.", there.display())
         }
         Errno::EBUSY => format!("{ELSEWHERE}: something is mounted in its place: unmount it and run again."),
         Errno::EXDEV => format!(

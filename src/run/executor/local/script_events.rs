@@ -37,7 +37,7 @@ pub(super) enum EventLine {
 }
 
 /// Events that a script may write, in words.
-const EVENTS: &str = "`progress`, `metric`, `figure` and `message`";
+const EVENTS: &str = "`progress`, `metric`, `figure`, `message` and `warning`";
 
 /// Reader of the lines of one attempt.
 #[derive(Debug, Default)]
