@@ -50,6 +50,37 @@ fn read_tree(root: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
     found
 }
 
+#[test]
+fn outputs_on_another_file_system_are_copied() {
+    let (folder, cache) = open();
+    let is_other = |path: &Path| fs::metadata(path).unwrap().dev() != fs::metadata(folder.path()).unwrap().dev();
+    let Some(elsewhere) = tempfile::tempdir_in("/dev/shm").ok().filter(|elsewhere| is_other(elsewhere.path())) else {
+        eprintln!("skipped: `/dev/shm` is no other file system");
+        return;
+    };
+    let files = [("a", "1", false), ("deep/b", "2", true), ("deep/c", "1", false)];
+    let files = files.map(|(name, content, executable)| (name.to_owned(), (content.as_bytes().to_vec(), executable)));
+    let files = BTreeMap::from(files);
+    for made in [elsewhere.path().join("made"), cache.scratch_root().join("made")] {
+        make_tree(&made.join("tree"), &files);
+        fs::write(made.join("file"), "1").unwrap();
+    }
+    let ingested = |at: &Path| ["tree", "file"].map(|name| cache.ingest(&at.join("made").join(name)).unwrap());
+    let [tree, file] = ingested(elsewhere.path());
+    assert_eq!(read_tree(&cache.path_of(&tree)), files);
+    assert_eq!(fs::read(cache.path_of(&file)).unwrap(), b"1");
+    assert_eq!(ingested(&cache.scratch_root()), [tree, file]);
+    // Files of items.
+    let item = elsewhere.path().join("item");
+    fs::create_dir(&item).unwrap();
+    fs::write(item.join("a"), "3").unwrap();
+    let key = Digest::of(b"key");
+    let items = cache.items("scope", &cache.resume_state_path(&key)).unwrap();
+    let record = items.insert(&key, serde_json::Value::Null, &item).unwrap();
+    assert_eq!(fs::read(items.path_of(&record.files[0])).unwrap(), b"3");
+    assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
+}
+
 /// The user gets a copy, in place of whatever is there.
 fn hand_out(cache: &Cache, artifact: &Artifact, target: &Path) {
     let mut checkout = cache.checkout();

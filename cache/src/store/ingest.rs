@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -45,8 +46,8 @@ impl InPlace {
 }
 
 impl Cache {
-    /// Moves a finished output, a file or folder on the cache's own file system, into the store. Files with further
-    /// hard links are copied, so that nobody outside can change stored content.
+    /// Moves a finished output, a file or folder, into the store. Files with further hard links are copied, so that nobody outside
+    /// can change stored content, and so is an output on another file system than the cache's, which stays.
     pub fn ingest(&self, path: &Path) -> Result<Artifact> {
         self.ingest_with_hints(path, &HashMap::new())
     }
@@ -91,11 +92,30 @@ impl Cache {
         unsynced: &mut Unsynced,
     ) -> Result<Artifact> {
         let stat = Stat::of(path)?;
+        let is_elsewhere = stat.device != Stat::of(self.root())?.device;
+        let copies = behind_link || is_elsewhere;
+        match self.ingest_stat(path, &stat, hints, copies, unsynced) {
+            // One file system may be mounted twice, and nothing moves from one of these places to the other.
+            Err(CacheError::Io { source, .. }) if !copies && source.kind() == ErrorKind::CrossesDevices => {
+                self.ingest_stat(path, &stat, hints, true, unsynced)
+            }
+            other => other,
+        }
+    }
+
+    fn ingest_stat(
+        &self,
+        path: &Path,
+        stat: &Stat,
+        hints: &HashMap<PathBuf, Digest>,
+        behind_link: bool,
+        unsynced: &mut Unsynced,
+    ) -> Result<Artifact> {
         if stat.is_folder() {
             return self.ingest_folder(path, hints, behind_link);
         }
         let OwnFile { source, stat, digest } =
-            if behind_link { self.own_copy(path, &stat)? } else { self.own(path, &stat)? };
+            if behind_link { self.own_copy(path, stat)? } else { self.own(path, stat)? };
         let artifact = tree::file_artifact(&stat, digest);
         self.move_in(source.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
         if let (FileSource::Copy(_), false) = (&source, behind_link) {
@@ -139,7 +159,7 @@ impl Cache {
         Ok(OwnFile { source: FileSource::Copy(copy), stat, digest })
     }
 
-    fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
+    pub(crate) fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
         let copy = self.disk.temporary()?;
         self.disk.copy(path, copy.path()).map_err(CacheError::io(path))?;
         Ok(copy)

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -23,9 +24,20 @@ const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
 impl Cache {
-    /// Moves the file at `path`, which nobody else can change, into the store. The caller has to call [`Cache::sync`]
-    /// before it records anything that refers to it.
+    /// Moves the file at `path`, which nobody else can change, into the store, or a copy of it from another file system. The caller
+    /// has to call [`Cache::sync`] before it records anything that refers to it.
     pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
+        match self.rename_in(path, digest, executable, bytes) {
+            Err(CacheError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => {
+                let copy = self.private_copy(path)?;
+                self.rename_in(copy.path(), digest, executable, bytes)?;
+                self.disk.remove(path)
+            }
+            other => other,
+        }
+    }
+
+    fn rename_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         if !self.has_intact(&object, digest, executable, bytes)? {
             self.disk.ensure_parent(&object)?;
@@ -33,7 +45,7 @@ impl Cache {
             let has_tombstone = self.sync_for_tombstone(path, &object)?;
             match self.disk.rename_unless_there(path, &object) {
                 // Somebody else has stored the same content meanwhile.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 other => {
                     other.map_err(CacheError::io(&object))?;
                     self.note_file(Stored::file(digest, executable), &object);
@@ -56,7 +68,7 @@ impl Cache {
         let has_tombstone = self.sync_for_tombstone(path, &object)?;
         match self.disk.link_or_copy(path, &object, mode) {
             // Somebody else has stored the same content meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
             other => other.map(drop).map_err(CacheError::io(&object))?,
         }
         self.note_file(Stored::file(digest, executable), &object);
