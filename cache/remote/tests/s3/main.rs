@@ -1,14 +1,13 @@
-//! A bucket as a remote cache, on a server of our own that fails in every way, and on moto's where it is installed.
+//! A bucket as a remote cache, on a server of our own that fails in every way, and on emulators of object stores where they are installed.
 #![cfg(feature = "cloud")]
 
+mod emulators;
 mod server;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use athanor_cache::{ActionRecord, Cache, Digest, Lookup, OutputRecord};
@@ -29,10 +28,14 @@ fn remote(endpoint: &str) -> Remote {
         ("AWS_SECRET_ACCESS_KEY", "testing"),
         ("AWS_REGION", "us-east-1"),
     ];
+    remote_at("s3://bucket/some/prefix", &variables)
+}
+
+fn remote_at(address: &str, variables: &[(&str, &str)]) -> Remote {
     let options = RemoteOptions {
-        address: "s3://bucket/some/prefix".parse().unwrap(),
+        address: address.parse().unwrap(),
         team_key: None,
-        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         program_there: String::new(),
         programs: Programs::default(),
     };
@@ -47,13 +50,18 @@ fn cache() -> (TempDir, Cache) {
 
 /// A result with a folder of small files and a file that is sent in several parts.
 fn result(cache: &Cache) -> ActionRecord {
+    result_of(cache, 40 << 20)
+}
+
+/// A result with a folder of small files and a file of this many bytes.
+fn result_of(cache: &Cache, bytes: u32) -> ActionRecord {
     let folder = cache.scratch_root().join("folder");
     fs::create_dir_all(folder.join("deep")).unwrap();
     for number in 0..500 {
         fs::write(folder.join(format!("deep/{number}")), format!("file {number}")).unwrap();
     }
     let large = cache.scratch_root().join("large");
-    fs::write(&large, (0..40u32 << 20).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
+    fs::write(&large, (0..bytes).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
     let output = |path: &Path| {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         OutputRecord { name: name.clone(), file: name, artifact: cache.ingest(path).unwrap() }
@@ -84,14 +92,14 @@ fn pull(remote: &Remote, cache: &Cache, record: &ActionRecord) -> Result<bool, R
     remote.pull(cache, &found, &Transfer::default())
 }
 
-/// Pushes, pushes again, and pulls.
-fn round_trip(endpoint: &str) {
+/// Pushes, pushes again, and pulls a result with a file of this many bytes.
+fn round_trip(remote: &dyn Fn() -> Remote, bytes: u32) {
     let ((_here, here), (_there, there)) = (cache(), cache());
-    let made = result(&here);
-    assert!(!pull(&remote(endpoint), &there, &made).unwrap());
-    assert_eq!(push(&remote(endpoint), &here, &made).unwrap(), 1);
-    assert_eq!(push(&remote(endpoint), &here, &made).unwrap(), 0);
-    assert!(pull(&remote(endpoint), &there, &made).unwrap());
+    let made = result_of(&here, bytes);
+    assert!(!pull(&remote(), &there, &made).unwrap());
+    assert_eq!(push(&remote(), &here, &made).unwrap(), 1);
+    assert_eq!(push(&remote(), &here, &made).unwrap(), 0);
+    assert!(pull(&remote(), &there, &made).unwrap());
     assert!(matches!(there.lookup(&made.fingerprint).unwrap(), Lookup::Hit(found) if found.outputs == made.outputs));
     assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
 }
@@ -102,24 +110,24 @@ fn keeping(keep: &[Digest]) -> CollectRequest {
 }
 
 /// Collects what was pushed: nothing that is needed goes, and then all goes.
-fn collections(endpoint: &str) {
+fn collections(remote: &dyn Fn() -> Remote) {
     let ((_here, here), (_there, there)) = (cache(), cache());
     let made = result(&here);
-    push(&remote(endpoint), &here, &made).unwrap();
-    let kept = remote(endpoint).collect(&keeping(&[made.fingerprint]), |_| ()).unwrap();
+    push(&remote(), &here, &made).unwrap();
+    let kept = remote().collect(&keeping(&[made.fingerprint]), |_| ()).unwrap();
     assert_eq!((kept.kept, kept.results.len(), kept.contents), (1, 0, 0), "{kept:?}");
-    assert!(pull(&remote(endpoint), &there, &made).unwrap());
-    let gone = remote(endpoint).collect(&keeping(&[]), |_| ()).unwrap();
+    assert!(pull(&remote(), &there, &made).unwrap());
+    let gone = remote().collect(&keeping(&[]), |_| ()).unwrap();
     assert_eq!((gone.kept, gone.results.len(), gone.contents), (0, 1, 3), "{gone:?}");
-    assert!(!pull(&remote(endpoint), &there, &made).unwrap());
-    let empty = remote(endpoint).plan_collection(&keeping(&[])).unwrap();
+    assert!(!pull(&remote(), &there, &made).unwrap());
+    let empty = remote().plan_collection(&keeping(&[])).unwrap();
     assert_eq!((empty.kept, empty.bytes_freed), (0, 0), "{empty:?}");
 }
 
 #[test]
 fn collections_in_a_bucket_remove_what_nobody_needs() {
     let server = Server::start();
-    collections(&server.address);
+    collections(&|| remote(&server.address));
     assert_eq!(server.keys(), ["some/prefix/athanor-remote"]);
 }
 
@@ -157,7 +165,7 @@ fn failed_collection(area: &str, fault: Fault) {
 #[test]
 fn results_go_through_a_bucket() {
     let server = Server::start();
-    round_trip(&server.address);
+    round_trip(&|| remote(&server.address), 40 << 20);
     let keys = server.keys();
     assert!(keys.iter().all(|key| key.starts_with("some/prefix/")), "{keys:?}");
     // The mark, the record, the folder, its pack, and the large file.
@@ -167,6 +175,31 @@ fn results_go_through_a_bucket() {
     remote.is_begun().unwrap();
     remote.find(&Digest::of(b"work")).unwrap().unwrap();
     assert_eq!(server.requests() - before, 2);
+}
+
+#[test]
+fn results_go_through_a_server_that_speaks_as_googles_does() {
+    let server = Server::start();
+    let account = r#"{"private_key": "", "private_key_id": "", "client_email": "nobody", "disable_oauth": true}"#;
+    let variables = [("GOOGLE_BASE_URL", &*server.address), ("GOOGLE_SERVICE_ACCOUNT_KEY", account)];
+    let open = || remote_at("gs://bucket/some/prefix", &variables);
+    round_trip(&open, 40 << 20);
+    assert_eq!(server.keys().len(), 5, "{:?}", server.keys());
+    let server = Server::start();
+    let variables = [("GOOGLE_BASE_URL", &*server.address), ("GOOGLE_SERVICE_ACCOUNT_KEY", account)];
+    collections(&|| remote_at("gs://bucket/some/prefix", &variables));
+}
+
+#[test]
+fn a_file_of_one_part_is_sent_with_one_request() {
+    let server = Server::start();
+    let (_here, here) = cache();
+    let made = result_of(&here, 2 << 20);
+    let puts =
+        |requests: &[String]| requests.iter().filter(|line| line.contains("objects/")).cloned().collect::<Vec<_>>();
+    push(&remote(&server.address), &here, &made).unwrap();
+    let about_it = puts(&server.log());
+    assert!(about_it.len() == 2 && about_it[0].starts_with("HEAD ") && about_it[1].starts_with("PUT "), "{about_it:?}");
 }
 
 #[test]
@@ -249,42 +282,4 @@ fn a_server_that_never_answers_is_given_up() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = self::remote(&format!("http://{nobody}")).find(&Digest::of(b"work")).unwrap_err();
     assert_eq!(error.kind(), Some(FailureKind::Unreachable), "{error}");
-}
-
-/// A running server of moto.
-struct Moto(Child);
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn results_go_through_motos_server() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let peers = std::env::var_os("ATHANOR_PEERS").map(|folder| Path::new(&folder).join("bin/moto_server"));
-    let program = peers.unwrap_or_else(|| PathBuf::from("moto_server"));
-    let mut command = Command::new(program);
-    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-    let Ok(child) = command.spawn() else {
-        // Seen even if the test passes.
-        let _ = std::io::stderr().write_all(b"skipped: moto's server is not installed\n");
-        return;
-    };
-    let mut moto = Moto(child);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(moto.0.try_wait().unwrap().is_none(), "moto's server ended");
-        std::thread::yield_now();
-    }
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let bucket = "PUT /bucket HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    stream.write_all(bucket.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let endpoint = format!("http://127.0.0.1:{port}");
-    round_trip(&endpoint);
-    collections(&endpoint);
 }

@@ -1,4 +1,5 @@
-//! A server that speaks as much of S3's protocol as a remote cache needs, and that fails as it is told.
+//! A server that speaks as much of S3's protocol, and of Google's, which is much the same, as a remote cache needs, and that fails as it
+//! is told.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,6 +29,8 @@ struct State {
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     /// Piece of keys whose replies fail, and how.
     fault: Option<(String, Fault)>,
+    /// Method and key of each request.
+    log: Vec<String>,
 }
 
 /// A running server.
@@ -64,6 +67,11 @@ impl Server {
 
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Method and key of each request so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.state.lock().unwrap().log.clone()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
@@ -108,6 +116,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, requests: &AtomicUsize) -> st
     let mut from = BufReader::new(stream);
     while let Some(request) = read(&mut from)? {
         requests.fetch_add(1, Ordering::SeqCst);
+        state.lock().unwrap().log.push(format!("{} {}", request.method, request.key));
         let fault = state.lock().unwrap().fault.clone();
         let prefix = request.query.get("prefix").map(|prefix| prefix.replace("%2F", "/")).unwrap_or_default();
         let is_about = |piece: &str| request.key.contains(piece) || prefix.contains(piece);
@@ -144,6 +153,11 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, requests: &AtomicUsize) -> st
 /// Whether a key is a lease: those look as if they had been put there long after everything else.
 fn is_lease(key: &str) -> bool {
     key.contains("/leases/")
+}
+
+/// Whether a key that holds something is to stay as it is, in the words of Amazon or of Google.
+fn is_for_new_keys(headers: &BTreeMap<String, String>) -> bool {
+    ["if-none-match", "x-goog-if-generation-match"].iter().any(|name| headers.contains_key(*name))
 }
 
 type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
@@ -189,9 +203,7 @@ fn answer(request: &Request, state: &mut State) -> Answer {
             state.uploads.entry(upload.clone()).or_default().insert(part, body.clone());
             (200, etag(), Vec::new())
         }
-        ("PUT", None) if headers.contains_key("if-none-match") && state.objects.contains_key(key) => {
-            (412, Vec::new(), Vec::new())
-        }
+        ("PUT", None) if is_for_new_keys(headers) && state.objects.contains_key(key) => (412, Vec::new(), Vec::new()),
         ("PUT", None) => {
             state.objects.insert(key.clone(), body.clone());
             (200, etag(), Vec::new())
