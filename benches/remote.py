@@ -1,10 +1,14 @@
-"""Push and pull of many small files and of one large one, between two caches and a folder, and rclone on the same files where it is installed.
+"""Push and pull of many small files and of one large one: Athanor between two caches, beside rclone and DVC on the same storage.
 
-Usage: python3 benches/remote.py PROGRAM FOLDER [files [bytes of the large file]]
+Usage: python3 benches/remote.py PROGRAM FOLDER [--files N] [--bytes N] [--s3 BUCKET] [--dvc PROGRAM] [--limit SECONDS] [--tools TOOL …]
 
-FOLDER is made, needs room for six times the data, and is removed. Prints lines of a table, each with the load of the machine.
+The storage is a folder, or with --s3 a bucket of the server that AWS_ENDPOINT_URL names, which AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+open. Tools: athanor, rclone (where it is installed), dvc (where it is named); default: all. What a tool has put there stays in the bucket,
+under its name. FOLDER is made, needs room for four times the data, and is removed. Prints lines of a table, each with the load of the
+machine; a command that takes longer than the limit is ended, and so are the tool's further ones with these files.
 """
 
+import argparse
 import os
 import pathlib
 import shutil
@@ -39,57 +43,123 @@ stages:
 """
 
 
-def rclone(folder, files, size):
-    """Copies as many files of the same sizes to a folder and back, sixteen at a time; a copy of what is there compares sizes and times."""
-    source = folder / "source"
-    (source / "small").mkdir(parents=True)
-    (source / "large").mkdir()
-    block = os.urandom(1 << 20)
-    for number in range(files):
-        start = number * 7 % 900_000
-        (source / "small" / str(number)).write_bytes(b"%d" % number + block[start : start + 17_000])
-    with open(source / "large" / "large.bin", "wb") as file:
-        for _ in range(size >> 24):
-            file.write(os.urandom(1 << 24))
+class TooSlow(Exception):
+    pass
+
+
+def timed(args, what, *command, cwd=None):
+    """Runs a command and prints its time; its first line of output."""
+    begun = time.monotonic()
+    try:
+        done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=args.limit)
+    except subprocess.TimeoutExpired:
+        print(f"| {what} | not ended after {args.limit} s | | {os.getloadavg()[0]:.0f} |", flush=True)
+        raise TooSlow from None
+    took = time.monotonic() - begun
+    if done.returncode != 0:
+        sys.exit(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    said = done.stdout.splitlines()[0] if done.stdout and command[0] == args.program else ""
+    print(f"| {what} | {took:.1f} s | {said} | {os.getloadavg()[0]:.0f} |", flush=True)
+
+
+def athanor(args):
+    url = f"s3://{args.s3}/athanor" if args.s3 else f"file://{args.folder}/team"
+    (args.folder / "team").mkdir()
+    for machine in ["one", "two"]:
+        folder = args.folder / machine
+        folder.mkdir()
+        (folder / "p.yaml").write_text(PIPELINE.replace("FILES", str(args.files)).replace("BYTES", str(args.bytes)))
+        (folder / "athanor.config.yaml").write_text(f"remote: {{ url: {url}, mode: off }}\n")
+    subprocess.run([args.program, "run", "p.yaml", "-q"], cwd=args.folder / "one", check=True)
     for stage in ["small", "large"]:
-        there = folder / "rclone" / stage
-        for what, start, end in [("push", source / stage, there), ("push again", source / stage, there), ("pull", there, folder / "back" / stage)]:
-            begun = time.monotonic()
-            subprocess.run(["rclone", "copy", "--transfers", "16", "--checkers", "16", start, end], check=True)
-            print(f"| {stage} | rclone: {what} | {time.monotonic() - begun:.1f} s | | {os.getloadavg()[0]:.0f} |", flush=True)
+        for what, machine in [("push", "one"), ("push", "one"), ("pull", "two"), ("pull", "two")]:
+            timed(args, f"{stage}: Athanor, {what}", args.program, "cache", what, "p.yaml", stage, cwd=args.folder / machine)
+    timed(args, "both: Athanor, the run of the second machine", args.program, "run", "p.yaml", cwd=args.folder / "two")
+    for name in ["one", "two", "team"]:
+        subprocess.run(["rm", "-rf", args.folder / name], check=True)
+
+
+def source(args):
+    """As many files of the same sizes."""
+    folder = args.folder / "source"
+    (folder / "small").mkdir(parents=True)
+    (folder / "large").mkdir()
+    block = os.urandom(1 << 20)
+    for number in range(args.files):
+        start = number * 7 % 900_000
+        (folder / "small" / str(number)).write_bytes(b"%d" % number + block[start : start + 17_000])
+    with open(folder / "large" / "large.bin", "wb") as file:
+        for _ in range(args.bytes >> 24):
+            file.write(os.urandom(1 << 24))
+    return folder
+
+
+def rclone(args):
+    """Sixteen at a time; a copy of what is there compares sizes and times."""
+    if not shutil.which("rclone"):
+        return
+    there = f":s3,provider=Other,env_auth=true,force_path_style=true,endpoint='{os.environ['AWS_ENDPOINT_URL']}':{args.s3}/rclone" if args.s3 else args.folder / "rclone"
+    copy = ["rclone", "copy", "--transfers", "16", "--checkers", "16"]
+    for stage in ["small", "large"]:
+        start, back = args.folder / "source" / stage, args.folder / "back" / stage
+        try:
+            for what, begin, end in [("push", start, f"{there}/{stage}"), ("push", start, f"{there}/{stage}"), ("pull", f"{there}/{stage}", back)]:
+                timed(args, f"{stage}: rclone, {what}", *copy, begin, end)
+        except TooSlow:
+            pass
+        subprocess.run(["rm", "-rf", args.folder / "back"], check=True)
+
+
+def dvc(args):
+    """With hard links into its cache, and its own number of jobs."""
+    if not args.dvc:
+        return
+    one, two = args.folder / "dvc-one", args.folder / "dvc-two"
+    for folder in [one, two]:
+        folder.mkdir()
+        url = f"s3://{args.s3}/dvc" if args.s3 else str(args.folder / "dvc")
+        lines = [["init", "--no-scm", "-q"], ["config", "core.analytics", "false"], ["config", "cache.type", "hardlink,copy"], ["remote", "add", "-q", "-d", "there", url]]
+        if args.s3:
+            lines.append(["remote", "modify", "there", "endpointurl", os.environ["AWS_ENDPOINT_URL"]])
+        for line in lines:
+            subprocess.run([args.dvc, *line], cwd=folder, check=True)
+    for stage in ["small", "large"]:
+        os.rename(args.folder / "source" / stage, one / stage)
+        try:
+            timed(args, f"{stage}: DVC, add", args.dvc, "add", "-q", stage, cwd=one)
+            shutil.copy(one / f"{stage}.dvc", two)
+            for what, machine in [("push", one), ("push", one), ("pull", two), ("pull", two)]:
+                timed(args, f"{stage}: DVC, {what}", args.dvc, what, "-q", stage, cwd=machine)
+        except TooSlow:
+            pass
 
 
 def main():
-    program, folder = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
-    files = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
-    size = int(sys.argv[4]) if len(sys.argv) > 4 else 5 << 30
-    (folder / "team").mkdir(parents=True)
-    for machine in ["one", "two"]:
-        (folder / machine).mkdir()
-        text = PIPELINE.replace("FILES", str(files)).replace("BYTES", str(size))
-        (folder / machine / "p.yaml").write_text(text)
-        (folder / machine / "athanor.config.yaml").write_text(f"remote: {{ url: file://{folder}/team, mode: off }}\n")
-
-    def timed(machine, *arguments):
-        begun = time.monotonic()
-        done = subprocess.run([program, *arguments], cwd=folder / machine, capture_output=True, text=True)
-        took = time.monotonic() - begun
-        assert done.returncode == 0, done.stdout + done.stderr
-        return took, done.stdout.splitlines()[0] if done.stdout else ""
-
-    timed("one", "run", "p.yaml")
-    for stage in ["small", "large"]:
-        for what, machine, command in [("push", "one", "push"), ("push again", "one", "push"), ("pull", "two", "pull"), ("pull again", "two", "pull")]:
-            took, said = timed(machine, "cache", command, "p.yaml", stage)
-            print(f"| {stage} | {what} | {took:.1f} s | {said} | {os.getloadavg()[0]:.0f} |", flush=True)
-    if shutil.which("rclone"):
-        rclone(folder, files, size)
-    keys = sum(1 for path in (folder / "team").rglob("*") if path.is_file())
-    print(f"{keys} files in the shared folder")
-    took, said = timed("two", "run", "p.yaml")
-    print(f"run of the second machine: {took:.2f} s, {said}")
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run(["rm", "-rf", str(folder)], check=False)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program", type=lambda text: str(pathlib.Path(text).resolve()))
+    parser.add_argument("folder", type=lambda text: pathlib.Path(text).resolve())
+    parser.add_argument("--tools", nargs="+", choices=["athanor", "rclone", "dvc"], default=["athanor", "rclone", "dvc"])
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--bytes", type=int, default=5 << 30)
+    parser.add_argument("--s3")
+    parser.add_argument("--dvc")
+    parser.add_argument("--limit", type=int, default=3600)
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True)
+    print("| what | time | it says | load |\n| --- | --- | --- | --- |", flush=True)
+    try:
+        tools = args.tools
+        if "athanor" in tools:
+            athanor(args)
+        if "rclone" in tools or "dvc" in tools:
+            source(args)
+        if "rclone" in tools:
+            rclone(args)
+        if "dvc" in tools:
+            dvc(args)
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", args.folder], check=False)
+        subprocess.run(["rm", "-rf", args.folder], check=False)
 
 
 if __name__ == "__main__":
