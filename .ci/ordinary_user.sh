@@ -42,7 +42,7 @@ install_peers() {
         return
     fi
     chmod -R a+rX "$CI_PEERS"
-    ci_environment+=("ATHANOR_PEERS=$CI_PEERS")
+    ci_environment+=("ATHANOR_PEERS=$CI_PEERS" "ATHANOR_MOTO=$CI_PEERS/bin/moto_server")
 }
 
 make_user() {

@@ -48,7 +48,7 @@ keys! {
         /// Absolute, or beginning with a variable of the nodes; the cache's own folder if left out.
         optional scratch: Literal<NodeFolder>,
         /// Size that copies of inputs in `scratch` take on a node at most, such as `200GiB`: those that were used longest ago go first.
-        /// If left out, they fill the disk up to its last twentieth.
+        /// If left out, they fill the disk but for a twentieth, or 10 GiB of a large one.
         optional scratch_limit: Literal<ByteSize>,
         /// Options of jobs on a Slurm cluster.
         optional slurm: SlurmKeys,

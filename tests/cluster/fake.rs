@@ -42,7 +42,12 @@ impl Cluster {
 
     /// A command of the program on the cluster's login node.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.project.command(arguments);
+        self.command_in(&self.project, arguments)
+    }
+
+    /// A command of the program on it, in another project.
+    pub(crate) fn command_in(&self, project: &Project, arguments: &[&str]) -> Command {
+        let mut command = project.command(arguments);
         self.let_in(&mut command);
         command
     }

@@ -1,6 +1,7 @@
 //! Runs on a cluster: against a stand-in for Slurm everywhere, and against a real one where Slurm is installed.
 
 mod containers;
+mod disturbed;
 mod fake;
 mod pipelines;
 mod real;

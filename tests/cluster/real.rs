@@ -85,14 +85,25 @@ impl Slurm {
         self.ask("squeue -h -o %i").trim().to_owned()
     }
 
+    /// Kills the agent of the job that runs.
+    fn kill_agent(&self, project: &Project) {
+        // The pattern is not in the command line of who looks for it.
+        self.ask(&format!("pkill -KILL -f '[a]gent .?{}'", project.path("").display()));
+    }
+
     /// Preempts a job by one of a partition of a higher tier, and lets it start again.
     fn preempt(&self, job: &str) {
+        self.take_nodes();
+        self.hurry(job);
+    }
+
+    /// Takes all nodes for a moment by a job of a partition of a higher tier.
+    fn take_nodes(&self) {
         let urgent = self.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 600'");
         let urgent = urgent.trim();
         self.ask(&format!("until [ \"$(squeue -h -j {urgent} -o %T)\" = RUNNING ]; do sleep 0.1; done"));
         // Slurm takes a job that starts again within the second in which it was stopped for the stopped one, and ends it.
         self.ask(&format!("sleep 2; scancel {urgent}"));
-        self.hurry(job);
     }
 
     fn hurry(&self, job: &str) {
@@ -143,8 +154,11 @@ fn same_results(slurm: &Slurm) {
 
 /// Runs the counting stage, disturbs it, and lets it go on; returns what the run said.
 fn disturbed(slurm: &Slurm, disturb: impl FnOnce(&str)) -> String {
-    let project = slurm.project(COUNTING);
-    let mut run = slurm.start_run(&project, "up1");
+    disturbed_in(slurm, &slurm.project(COUNTING), disturb)
+}
+
+fn disturbed_in(slurm: &Slurm, project: &Project, disturb: impl FnOnce(&str)) -> String {
+    let mut run = slurm.start_run(project, "up1");
     disturb(&slurm.job());
     // It says why, if it has ended.
     wait_until("its job has started again", || project.path("up2").exists() || run.try_wait().unwrap().is_some());
@@ -192,6 +206,62 @@ fn a_real_slurm_does_all_this_as_root() {
     let outcome = end(run);
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.out.contains(&format!("Its job {job} was cancelled")), "{outcome:?}");
+    assert_eq!(slurm.ask("squeue -h -t PD,R"), "");
+}
+
+#[test]
+fn a_real_slurm_ends_agents_and_jobs_in_other_ways_as_root() {
+    let Some(slurm) = Slurm::start() else { return };
+    // The agent is killed.
+    let project = slurm.project(COUNTING);
+    let out = disturbed_in(&slurm, &project, |_| slurm.kill_agent(&project));
+    assert!(out.contains("resuming     a: attempt 1 was lost on n"), "{out}");
+
+    // Preempted in a partition that leaves its jobs time to end by themselves.
+    let project = slurm.project(COUNTING);
+    project.write("athanor.config.yaml", &SETTINGS.replace(" }", ", partition: graceful }"));
+    let out = disturbed_in(&slurm, &project, |_| slurm.take_nodes());
+    assert!(out.contains("resuming     a: attempt 1 was stopped on n"), "{out}");
+
+    // The controller is started again while the stage runs, and the run sees its end.
+    let project = slurm.project(COUNTING);
+    let run = slurm.start_run(&project, "up1");
+    assert!(slurm.control("restart"));
+    project.write("go", "");
+    let outcome = end(run);
+    assert_eq!((outcome.code, project.read("results/p/o.txt")), (0, "x\n".to_owned()), "{outcome:?}");
+    assert!(!outcome.out.contains("resuming"), "{outcome:?}");
+    assert_eq!(slurm.ask("squeue -h -t PD,R"), "");
+}
+
+/// A stage that goes on after its time limit, and one without state that hears no signal.
+const LIMITED: &str = "
+  deaf:
+    kind: command
+    resources: { gpus: 1, time: 1m }
+    run: |
+      trap '' TERM
+      until [ -e $ATHANOR_PROJECT/never ]; do sleep 0.05; done
+";
+
+#[test]
+fn a_real_slurm_has_time_limits_as_root() {
+    let Some(slurm) = Slurm::start() else { return };
+    let (head, results) = COUNTING.split_once("results:").unwrap();
+    let limited = head.replace("gpus: 1 }", "gpus: 1, time: 1m }");
+    let project = slurm.project(&format!("{limited}{}results:{results}", &LIMITED[1..]));
+    let mut run = slurm.command(&project, &["run", "p.yaml", "-k"]);
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(&project.path("up2"), &mut run);
+    project.write("go", "");
+    let outcome = end(run);
+    assert_eq!((outcome.code, project.read("results/p/o.txt")), (1, "x\nx\n".to_owned()), "{outcome:?}");
+    let out = &outcome.out;
+    assert!(
+        out.contains("resuming     a: attempt 1 reached its time limit of 60s and goes on from its state"),
+        "{out}"
+    );
+    assert!(out.contains("failed       deaf (attempt 1): It needs more than its time limit of 60s."), "{out}");
     assert_eq!(slurm.ask("squeue -h -t PD,R"), "");
 }
 

@@ -1,9 +1,13 @@
 //! Attempts that work on a disk of the node's own.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::fake::Cluster;
+use crate::pipelines;
+use crate::support::skips;
 
 /// Two stages that read one stored file and one stored folder.
 const PIPELINE: &str = "athanor: 1
@@ -32,9 +36,13 @@ fn cluster(pipeline: &str, scratch: &str) -> (Cluster, PathBuf) {
     let cluster = Cluster::new(pipeline);
     let disk = cluster.path("disk");
     std::fs::create_dir(&disk).unwrap();
+    set_scratch(&cluster, scratch);
+    (cluster, disk)
+}
+
+fn set_scratch(cluster: &Cluster, scratch: &str) {
     let settings = format!("executor: slurm\nslurm: {{ poll: 1s, idle: 20s, max_jobs: 4 }}\nscratch: {scratch}\n");
     cluster.project.write("athanor.config.yaml", &settings);
-    (cluster, disk)
 }
 
 /// Names in a folder, in order.
@@ -55,8 +63,35 @@ fn own(disk: &Path) -> PathBuf {
 #[test]
 fn attempts_work_on_the_node_and_share_copies_of_inputs() {
     let (cluster, disk) = cluster(PIPELINE, "$NODE_DISK/athanor");
+    attempts_work_in(&cluster, &disk);
+}
+
+/// A folder on another file system than the shared one, as the disks of nodes are; `None`, and a message, where there is none.
+fn other_disk(cluster: &Cluster) -> Option<TempDir> {
+    let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
+    let disk = tempfile::tempdir_in("/dev/shm").ok();
+    let disk = disk.filter(|disk| device(disk.path()) != device(&cluster.project.path("")));
+    if disk.is_none() {
+        skips("`/dev/shm` is no other file system");
+    }
+    disk
+}
+
+#[test]
+fn the_disk_of_a_node_is_a_file_system_of_its_own() {
+    let (cluster, _) = cluster(PIPELINE, "$NODE_DISK/athanor");
+    let Some(disk) = other_disk(&cluster) else { return };
+    attempts_work_in(&cluster, disk.path());
+    // Kinds that keep what they finish, and that write images, tables and checkpoints.
+    let project = pipelines::project();
+    let settings = cluster.project.read("athanor.config.yaml");
+    project.write("athanor.config.yaml", &settings.replace("$NODE_DISK", &disk.path().display().to_string()));
+    pipelines::same(&project, |arguments| cluster.command_in(&project, arguments), &pipelines::SMALL_DEMO);
+}
+
+fn attempts_work_in(cluster: &Cluster, disk: &Path) {
     let mut command = cluster.command(&["run", "p.yaml"]);
-    command.env("NODE_DISK", &disk);
+    command.env("NODE_DISK", disk);
     let outcome = crate::support::Outcome::of(command);
     assert_eq!(outcome.code, 0, "{outcome:?}");
     let own = own(&disk.join("athanor"));
@@ -72,7 +107,7 @@ fn attempts_work_on_the_node_and_share_copies_of_inputs() {
     let copies = names(&own.join("inputs")).into_iter().filter(|name| name.ends_with(".list")).count();
     assert_eq!(copies, 2, "each input is copied once: {:?}", names(&own.join("inputs")));
     assert_eq!(names(&own.join("attempts")), Vec::<String>::new(), "nothing of an attempt is left");
-    let again = Cluster::run(&cluster, &["--executor", "local", "--json"]);
+    let again = Cluster::run(cluster, &["--executor", "local", "--json"]);
     assert_eq!((again.code, crate::support::events(&again.out, "started")), (0, Vec::new()), "{again:?}");
 }
 

@@ -22,7 +22,7 @@ use crate::run::engine::scheduler::Scheduler;
 use crate::run::engine::time_limit::TimeLimit;
 use crate::run::environment::Variables;
 use crate::run::executor::cluster::{ClusterConfig, ClusterExecutor, ClusterFolder};
-use crate::run::executor::job::{Executor, JobListener};
+use crate::run::executor::job::{Executor, JobEvent, JobListener};
 use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::executor::thread_pool::ThreadPool;
@@ -92,7 +92,20 @@ impl Passes<'_> {
         let scheduler = self.scheduler(&wanted);
         let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy)?;
         dispatcher.seed_cached(settled);
-        dispatcher.run(self.messages)
+        let outcome = dispatcher.run(self.messages)?;
+        self.note_last_words(journal);
+        Ok(outcome)
+    }
+
+    /// Records what an executor said when it ended.
+    fn note_last_words(&self, journal: &mut Journal) {
+        for message in self.messages.try_iter().collect::<Vec<Message>>() {
+            match message {
+                Message::Job(JobEvent::Notice(message)) => journal.record(RunEvent::Notice { message }),
+                // A run that has ended early receives none.
+                other => drop(self.sender.send(other)),
+            }
+        }
     }
 
     /// Makes again what the first pass deferred and, with `look_for_lost`, what was made and lost since. Returns the outcome of
@@ -124,6 +137,7 @@ impl Passes<'_> {
         let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy)?;
         dispatcher.seed_made(std::mem::take(&mut pass.made));
         let second = dispatcher.run(self.messages)?;
+        self.note_last_words(journal);
         Ok(joined(first, &pass, second))
     }
 

@@ -86,6 +86,13 @@ pub(super) struct Refusal {
     pub is_for_now: bool,
 }
 
+impl Refusal {
+    /// Whether fewer jobs at once may be taken.
+    fn is_of_number(&self) -> bool {
+        ["Invalid job array", "MaxSubmit", "submit limit"].iter().any(|sign| self.message.contains(sign))
+    }
+}
+
 /// A queue of jobs.
 pub(super) trait BatchSystem: Send {
     /// Whether one submission may be for several jobs.
@@ -94,12 +101,12 @@ pub(super) trait BatchSystem: Send {
     fn submit(&self, submission: &Submission) -> Result<String, Refusal>;
     /// All jobs that the queue knows of, by number.
     fn poll(&self) -> Result<HashMap<String, JobStatus>, Refusal>;
-    /// State of a job that the queue has forgotten; `None` where nobody knows.
-    fn recall(&self, job: &str) -> Option<JobStatus>;
+    /// States of jobs that the queue has forgotten, as far as anybody knows them.
+    fn recall(&self, jobs: &[String]) -> HashMap<String, JobStatus>;
     /// Cancels jobs.
     fn cancel(&self, jobs: &[String]);
-    /// Cancels all jobs of the run.
-    fn cancel_all(&self);
+    /// Cancels all jobs of the run; returns whether the queue heard it.
+    fn cancel_all(&self) -> bool;
     /// Takes a job that an earlier run submitted for one of its own.
     fn adopt(&self, _job: &str) {}
 }
@@ -130,6 +137,8 @@ pub(super) enum Answer {
         /// Message of the queue.
         message: String,
     },
+    /// An array is larger than the queue takes, or than it takes at present; this is its token.
+    TooLarge(String),
     /// The queue does not answer for now, as this sentence says.
     Busy(String),
     /// All jobs that it knows of, with those it had forgotten and somebody else knows.
@@ -141,7 +150,7 @@ pub(super) enum Answer {
 /// Client of the queue: its commands may take seconds, and the executor does not wait.
 pub(super) struct BatchClient {
     orders: Option<Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<bool>>,
     /// Whether one submission may be for several jobs.
     pub(super) has_arrays: bool,
 }
@@ -183,12 +192,12 @@ impl BatchClient {
         self.send(Order::Adopt(job));
     }
 
-    /// Cancels whatever is left, and waits for that.
-    pub(super) fn finish(&mut self) {
+    /// Cancels whatever is left, and waits for that; returns whether the queue heard it.
+    pub(super) fn finish(&mut self) -> bool {
         self.send(Order::CancelAll);
         self.orders = None;
         // It has ended in good order.
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.thread.take().is_none_or(|thread| thread.join().unwrap_or(true))
     }
 }
 
@@ -225,7 +234,9 @@ struct Waiting {
     due: Instant,
 }
 
-fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(Answer)) {
+/// Serves orders until there can be no more; returns whether the queue heard the last one, to cancel all.
+fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(Answer)) -> bool {
+    let mut is_heard = true;
     let mut bucket = Bucket::new();
     let mut waiting: Vec<Waiting> = Vec::new();
     loop {
@@ -242,10 +253,10 @@ fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(
             Ok(Order::Adopt(job)) => system.adopt(&job),
             Ok(Order::CancelAll) => {
                 waiting.clear();
-                system.cancel_all();
+                is_heard = system.cancel_all();
             }
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return is_heard,
         }
         let now = Instant::now();
         let (due, later): (Vec<Waiting>, Vec<Waiting>) = waiting.into_iter().partition(|waiting| waiting.due <= now);
@@ -256,6 +267,9 @@ fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(
                 Ok(job) => {
                     bucket.backoff = FIRST_BACKOFF;
                     on_answer(Answer::Submitted { token, job });
+                }
+                Err(refusal) if submission.array.is_some() && refusal.is_of_number() => {
+                    on_answer(Answer::TooLarge(token));
                 }
                 Err(Refusal { message, is_for_now: true }) => {
                     on_answer(Answer::Busy(message));
@@ -270,8 +284,9 @@ fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(
 fn poll(system: &dyn BatchSystem, expected: &[String]) -> Answer {
     match system.poll() {
         Ok(mut jobs) => {
-            for job in expected.iter().filter(|job| !jobs.contains_key(*job)).collect::<Vec<_>>() {
-                jobs.extend(system.recall(job).map(|status| (job.clone(), status)));
+            let forgotten: Vec<String> = expected.iter().filter(|job| !jobs.contains_key(*job)).cloned().collect();
+            if !forgotten.is_empty() {
+                jobs.extend(system.recall(&forgotten));
             }
             Answer::Polled(jobs)
         }

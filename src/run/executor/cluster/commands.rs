@@ -62,9 +62,17 @@ pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal
     let lines =
         err.lines().map(|line| line.trim_start_matches(&format!("{name}: ")).trim_start_matches("error: ").trim());
     let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    let is_for_now = FOR_NOW.iter().any(|sign| message.contains(sign));
+    let is_for_now = FOR_NOW.iter().any(|sign| message.contains(sign)) && !names_limit_of_a_job(&message);
     let message = if message.is_empty() { format!("`{name}` failed: {}", status_in_words(status)) } else { message };
     Err(refusal(message, is_for_now))
+}
+
+/// Whether a message names a limit which the job itself exceeds. Slurm's sentence about it is that about too many jobs, after a line with the
+/// limit's name.
+fn names_limit_of_a_job(message: &str) -> bool {
+    let is_limit = |word: &&str| word.ends_with("Limit") && (word.starts_with("QOS") || word.starts_with("Assoc"));
+    let words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter(is_limit).any(|word| !word.contains("Submit") && !word.contains("MaxJobs"))
 }
 
 fn read_all(stream: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
@@ -76,4 +84,28 @@ fn read_all(stream: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec
         bytes
     };
     std::thread::Builder::new().spawn(read).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_full_may_take_a_job_later_and_one_that_is_too_long_never() {
+        let refusal = |reason: &str| {
+            let sentence = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
+            let line = format!(
+                "echo 'sh: error: {reason}' >&2; echo \"sh: error: Batch job submission failed: {sentence}\" >&2; exit 1"
+            );
+            run(Command::new("sh").args(["-c", &line]), b"").unwrap_err()
+        };
+        for (reason, is_for_now) in [
+            ("AssocMaxSubmitJobLimit", true),
+            ("QOSMaxSubmitJobPerUserLimit", true),
+            ("QOSMaxWallDurationPerJobLimit", false),
+            ("AssocMaxCpuPerJobLimit", false),
+        ] {
+            assert_eq!(refusal(reason).is_for_now, is_for_now, "{reason}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ impl ClusterExecutor {
         let name = format!("athanor-{}", folder.name);
         let system: Box<dyn BatchSystem> = match queue {
             Some(queue) => Box::new(Generic::new(name, queue)),
-            None => Box::new(Slurm { name, by_gpus, hidden }),
+            None => Box::new(Slurm::new(name, by_gpus, hidden)),
         };
         let listener = events.clone();
         let started = BatchClient::start(system, on_answer).and_then(|batch| {

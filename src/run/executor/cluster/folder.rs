@@ -3,13 +3,14 @@
 //! `pipelines/<key>/cluster/<name>/` has `queues/<queue>/<request>`, `agents/<agent>/` with the requests that an agent took and its
 //! `lines`, `jobs/<token>.json` and `jobs/<token>.id` of each submission, `attempts/` with the folders of attempts, and `out/`
 //! with what jobs themselves print. `<name>.lock` beside it is locked by the run. A folder whose lock is free is of a run that was
-//! killed; the next run moves in, and goes on with its jobs.
+//! killed; the same user's next run moves in, and goes on with its jobs.
 //!
 //! Every look opens files and lists folders again, which is when network file systems ask their server.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,16 +46,18 @@ pub(crate) struct ClusterFolder {
 }
 
 impl ClusterFolder {
-    /// Takes the folder of a run that was killed, or else makes one called `run`, in the folder of a pipeline's history.
+    /// Takes the folder of a run of this user's that was killed, or else makes one for the run called `run`, in the folder of a
+    /// pipeline's history.
     pub(crate) fn claim(cache: &Cache, history: &Path, run: &str) -> Result<ClusterFolder, CacheError> {
         let area = history.join(AREA);
         let io = |source| CacheError::Io { path: area.clone(), source };
         fs::create_dir_all(&area).map_err(io)?;
         let entries = fs::read_dir(&area).map_err(io)?.flatten();
-        let mut left: Vec<String> = entries
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
+        // Nobody else may enter it, or end its jobs.
+        let user = rustix::process::geteuid().as_raw();
+        let is_own = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == user);
+        let mut left: Vec<String> =
+            entries.filter(is_own).filter_map(|entry| entry.file_name().into_string().ok()).collect();
         left.sort();
         for name in left {
             let lock_path = area.join(format!("{name}.lock"));
@@ -64,9 +67,11 @@ impl ClusterFolder {
                 return ClusterFolder::open(&area, name, lock_path, lock);
             }
         }
-        let lock_path = area.join(format!("{run}.lock"));
+        // Runs of two pipelines or projects that begin within a second have the same name, and jobs are cancelled by theirs.
+        let name = format!("{run}-{:08x}", RandomState::new().hash_one(run) >> 32);
+        let lock_path = area.join(format!("{name}.lock"));
         let lock = cache.locks().lock(&lock_path)?;
-        ClusterFolder::open(&area, run.to_owned(), lock_path, lock)
+        ClusterFolder::open(&area, name, lock_path, lock)
     }
 
     fn open(area: &Path, name: String, lock_path: PathBuf, lock: Lock) -> Result<ClusterFolder, CacheError> {
@@ -191,9 +196,24 @@ pub(super) fn stop_request(name: &str) -> Option<(&str, bool)> {
     gently.or_else(|| name.strip_prefix(KILL).map(|key| (key, true)))
 }
 
-/// Appends lines to an agent's file, which is opened and closed each time, so that others see them.
-pub(super) fn append(folder: &Path, lines: &[u8], create: bool) -> io::Result<()> {
-    OpenOptions::new().append(true).create(create).mode(0o600).open(folder.join(LINES))?.write_all(lines)
+/// Appends lines to an agent's file, which is opened and closed each time, so that others see them. Bytes that cannot be written, on
+/// a full disk or while a server is away, stay in `lines`; the next call goes on with them.
+pub(super) fn append(folder: &Path, lines: &mut Vec<u8>, create: bool) -> io::Result<()> {
+    let path = folder.join(LINES);
+    write_out(&mut OpenOptions::new().append(true).create(create).mode(0o600).open(path)?, lines)
+}
+
+/// Writes `bytes`, of which those stay that cannot be written.
+fn write_out(to: &mut impl Write, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => drop(bytes.drain(..written)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Reader of an agent's lines.
@@ -236,11 +256,48 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut reader = LineReader::default();
         assert!(reader.read(folder.path()).is_empty());
-        append(folder.path(), b"one\ntw", true).unwrap();
+        append(folder.path(), &mut b"one\ntw".to_vec(), true).unwrap();
         assert_eq!(reader.read(folder.path()), [b"one"]);
-        append(folder.path(), b"o\n\nthree\n", false).unwrap();
+        append(folder.path(), &mut b"o\n\nthree\n".to_vec(), false).unwrap();
         assert_eq!(reader.read(folder.path()), [b"two".to_vec(), b"three".to_vec()]);
         assert!(reader.read(folder.path()).is_empty());
+    }
+
+    /// Disk with room for this number of bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = (self.1 - self.0.len()).min(bytes.len());
+            self.0.extend_from_slice(&bytes[..room]);
+            if room == 0 { Err(ErrorKind::StorageFull.into()) } else { Ok(room) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_cuts_off_are_completed_later() {
+        let (mut disk, mut lines) = (Disk(Vec::new(), 6), b"one\ntwo\n".to_vec());
+        write_out(&mut disk, &mut lines).unwrap_err();
+        write_out(&mut disk, &mut lines).unwrap_err();
+        lines.extend_from_slice(b"three\n");
+        disk.1 = 100;
+        write_out(&mut disk, &mut lines).unwrap();
+        assert_eq!((disk.0, lines), (b"one\ntwo\nthree\n".to_vec(), Vec::new()));
+    }
+
+    #[test]
+    fn jobs_of_runs_of_one_name_have_other_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let claim = |history: &str| ClusterFolder::claim(&cache, &folder.path().join(history), "000001").unwrap();
+        let (one, other) = (claim("one"), claim("other"));
+        assert_ne!(one.name, other.name);
+        one.remove();
+        other.remove();
     }
 
     #[test]
@@ -251,11 +308,12 @@ mod tests {
         let first = ClusterFolder::claim(&cache, &history, "first").unwrap();
         first.shared.enqueue("q", "request", b"{}").unwrap();
         let other = ClusterFolder::claim(&cache, &history, "other").unwrap();
-        assert_eq!((&*first.name, &*other.name), ("first", "other"));
+        assert!(first.name.starts_with("first-") && other.name.starts_with("other-"));
+        let name = first.name.clone();
         other.remove();
         drop((first, other));
         let next = ClusterFolder::claim(&cache, &history, "next").unwrap();
-        assert_eq!(next.name, "first");
+        assert_eq!(next.name, name);
         assert!(next.shared.withdraw("q", "request") && !next.shared.withdraw("q", "request"));
         next.remove();
         assert_eq!(names(&history.join(AREA)), Vec::<String>::new());

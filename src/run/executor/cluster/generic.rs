@@ -85,8 +85,8 @@ impl BatchSystem for Generic {
         Ok(run(Command::new("sh").args(["-c", &self.commands.poll]), b"")?.lines().filter_map(parse).collect())
     }
 
-    fn recall(&self, _: &str) -> Option<JobStatus> {
-        None
+    fn recall(&self, _: &[String]) -> HashMap<String, JobStatus> {
+        HashMap::new()
     }
 
     fn cancel(&self, jobs: &[String]) {
@@ -97,9 +97,11 @@ impl BatchSystem for Generic {
         }
     }
 
-    fn cancel_all(&self) {
+    fn cancel_all(&self) -> bool {
         let jobs = self.submitted().clone();
         self.cancel(&jobs);
+        // Whether it failed for jobs that are over, as many such commands do, is not known.
+        true
     }
 
     fn adopt(&self, job: &str) {

@@ -91,7 +91,7 @@ pub(super) struct AgentSpec {
     pub gpus: usize,
     /// Folder on the node in which attempts work; it may begin with a variable of the node's.
     pub scratch: Option<String>,
-    /// Bytes that copies of inputs there take at most; as much as the disk has, up to its last twentieth, if there is none.
+    /// Bytes that copies of inputs there take at most; as much as the disk has but for a twentieth, or 10 GiB of a large one, if there is none.
     #[serde(default)]
     pub scratch_limit: Option<u64>,
 }

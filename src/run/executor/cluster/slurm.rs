@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::batch::{BatchSystem, JobState, JobStatus, Refusal, Submission};
@@ -20,9 +22,15 @@ pub(super) struct Slurm {
     pub by_gpus: bool,
     /// Variables of this process's that Slurm's commands do not get: those of a job that it is part of would decide what new ones get.
     pub hidden: Vec<OsString>,
+    /// Whether `sacct` was found not to work here.
+    lacks_accounting: AtomicBool,
 }
 
 impl Slurm {
+    pub(super) fn new(name: String, by_gpus: bool, hidden: Vec<OsString>) -> Slurm {
+        Slurm { name, by_gpus, hidden, lacks_accounting: AtomicBool::new(false) }
+    }
+
     fn arguments(&self, submission: &Submission) -> Vec<String> {
         let JobOptions { partition, account, qos, time, cpus, memory, gpus, extra } = &submission.options;
         let notice = submission.notice.as_secs();
@@ -34,7 +42,7 @@ impl Slurm {
             format!("--signal=B:TERM@{notice}"),
             "--nodes=1".to_owned(),
             "--ntasks=1".to_owned(),
-            format!("--output={}", submission.output.display()),
+            format!("--output={}", without_patterns(&submission.output)),
         ];
         let mut option = |name: &str, value: Option<String>| {
             arguments.extend(value.map(|value| format!("--{name}={value}")));
@@ -95,7 +103,10 @@ impl BatchSystem for Slurm {
         Ok(run(&mut command, b"")?.lines().filter_map(parse).collect())
     }
 
-    fn recall(&self, job: &str) -> Option<JobStatus> {
+    fn recall(&self, jobs: &[String]) -> HashMap<String, JobStatus> {
+        if self.lacks_accounting.load(Ordering::Relaxed) {
+            return HashMap::new();
+        }
         let mut command = Command::new("sacct");
         command.args([
             "--noheader",
@@ -103,10 +114,15 @@ impl BatchSystem for Slurm {
             "--allocations",
             "--format=JobID,State,Reason,NodeList",
             "--jobs",
-            job,
+            &jobs.join(","),
         ]);
-        let printed = run(&mut command, b"").ok()?;
-        printed.lines().filter_map(parse).find(|(id, _)| id == job).map(|(_, status)| status)
+        match run(&mut command, b"") {
+            Ok(printed) => printed.lines().filter_map(parse).filter(|(job, _)| jobs.contains(job)).collect(),
+            Err(refusal) => {
+                self.lacks_accounting.store(!refusal.is_for_now, Ordering::Relaxed);
+                HashMap::new()
+            }
+        }
     }
 
     fn cancel(&self, jobs: &[String]) {
@@ -116,16 +132,25 @@ impl BatchSystem for Slurm {
         }
     }
 
-    fn cancel_all(&self) {
+    fn cancel_all(&self) -> bool {
         let mut attempts = 0;
         while let Err(Refusal { is_for_now: true, .. }) =
             run(Command::new("scancel").arg(format!("--name={}", self.name)), b"")
-            && attempts < 3
         {
             attempts += 1;
+            if attempts > 3 {
+                return false;
+            }
             std::thread::sleep(Duration::from_secs(1));
         }
+        true
     }
+}
+
+/// A path whose name alone may have patterns, which Slurm replaces.
+fn without_patterns(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(Path::new("")).display().to_string().replace('%', "%%");
+    format!("{folder}/{}", path.file_name().unwrap_or_default().display())
 }
 
 /// Job and status in a line of `squeue` or `sacct`.
@@ -189,15 +214,15 @@ mod tests {
             exclude: Vec::new(),
             notice: Duration::from_secs(22),
             script: String::new(),
-            output: "/out/j1_%a".into(),
+            output: "/50%j/j1_%a".into(),
         };
         let slurm = |by_gpus, submission: &Submission| {
-            Slurm { name: "athanor-1".to_owned(), by_gpus, hidden: Vec::new() }.arguments(submission).join(" ")
+            Slurm::new("athanor-1".to_owned(), by_gpus, Vec::new()).arguments(submission).join(" ")
         };
         assert_eq!(
             slurm(false, &submission),
             "--parsable --job-name=athanor-1 --requeue --open-mode=append --signal=B:TERM@22 --nodes=1 --ntasks=1 \
-             --output=/out/j1_%a --partition=gpu --time=2 --cpus-per-task=4 --mem=1025M --gres=gpu:2 --array=0-2 \
+             --output=/50%%j/j1_%a --partition=gpu --time=2 --cpus-per-task=4 --mem=1025M --gres=gpu:2 --array=0-2 \
              --constraint=a100"
         );
         assert!(slurm(true, &submission).contains(" --gpus=2 "));

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::run::environment::EnvironmentVariable;
 use crate::run::executor::machine::gpus::{self, GpuDevice, GpuId, VISIBLE_DEVICES};
@@ -66,6 +67,15 @@ impl Identity {
         let node = host.get("SLURMD_NODENAME").unwrap_or_else(machine);
         Ok(Identity { name, queue, job, node })
     }
+}
+
+/// Time limit of an agent's job: as the cluster says it, which may have one where none was asked for, or else as it was asked for.
+pub(super) fn time_limit(host: &AgentHost, spec: &AgentSpec) -> Option<Duration> {
+    let seconds = |name: &str| host.get(name)?.parse::<u64>().ok();
+    // Both are by the controller's clock.
+    let limit =
+        || seconds("SLURM_JOB_END_TIME")?.checked_sub(seconds("SLURM_JOB_START_TIME")?).map(Duration::from_secs);
+    limit().or(spec.time)
 }
 
 /// Resources of an agent's job.

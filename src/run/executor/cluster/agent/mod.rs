@@ -22,7 +22,7 @@ use crate::run::executor::thread_pool::ThreadPool;
 use super::folder::{Shared, append, names, stop_request, take};
 use super::messages::{AgentLine, AgentSpec, PROTOCOL, Request, StoppedBy};
 pub(crate) use host::AgentHost;
-use host::{Identity, capacity};
+use host::{Identity, capacity, time_limit};
 use scratch::{LocalAttempt, NodeScratch};
 
 /// Shortest pause between two looks into the folder, while there is news …
@@ -31,6 +31,8 @@ const MIN_PAUSE: Duration = Duration::from_millis(2);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// Time for which an agent waits until its node shows what its run has written for it.
 const EARLIEST: Duration = Duration::from_secs(60);
+/// Time for which an agent that is over tries to write its last lines down.
+const LAST_FLUSH: Duration = Duration::from_secs(600);
 /// Earliest time before its notice at which a cluster may say that the time limit is near: its clock ticks by the minute.
 const EARLY: Duration = Duration::from_secs(75);
 
@@ -81,6 +83,8 @@ struct Agent {
     threads: ThreadPool,
     sender: Sender<Message>,
     begun: Instant,
+    /// Time limit of its job, as far as known.
+    time: Option<Duration>,
     running: HashMap<InstanceId, Running>,
     next: u32,
     /// Lines to be written.
@@ -146,7 +150,7 @@ impl Agent {
         let scratch = spec.scratch.as_ref().map(open);
         let scratch = scratch.transpose()?.map(Arc::new);
         let folder = shared.agent(&name);
-        let capacity = capacity(&host, &spec);
+        let (capacity, time) = (capacity(&host, &spec), time_limit(&host, &spec));
         let jobs = sender.clone();
         let on_job = Arc::new(move |event| drop(jobs.send(Message::Job(event))));
         let signals = sender.clone();
@@ -175,6 +179,7 @@ impl Agent {
             threads,
             sender,
             begun: now,
+            time,
             running: HashMap::new(),
             next: 0,
             lines: Vec::new(),
@@ -186,7 +191,7 @@ impl Agent {
             last_beat: now,
         };
         agent.line(&AgentLine::Hello { job, node });
-        append(&agent.folder, &std::mem::take(&mut agent.lines), true)
+        append(&agent.folder, &mut agent.lines, true)
             .map_err(|error| format!("`{}` cannot be written to: {error}.", agent.folder.display()))?;
         Ok(agent)
     }
@@ -214,8 +219,7 @@ impl Agent {
             }
             if self.running.is_empty() && self.is_over() {
                 self.line(&AgentLine::Left);
-                self.flush();
-                return;
+                return self.flush_last();
             }
             pause = if is_news { MIN_PAUSE } else { (pause * 3 / 2).min(MAX_PAUSE) };
         }
@@ -241,18 +245,21 @@ impl Agent {
         if self.lines.is_empty() {
             return true;
         }
-        match append(&self.folder, &self.lines, false) {
-            Ok(()) => self.lines.clear(),
-            Err(_) if !self.folder.exists() => return false,
-            // A full disk, or a server that is away for a moment: they are written later.
-            Err(_) => {}
+        // A full disk, or a server that is away for a moment: they are written later.
+        append(&self.folder, &mut self.lines, false).is_ok() || self.folder.exists()
+    }
+
+    /// Writes the last lines down, without which its work would be done again; gives up after a while.
+    fn flush_last(&mut self) {
+        let begun = Instant::now();
+        while self.flush() && !self.lines.is_empty() && begun.elapsed() < LAST_FLUSH {
+            std::thread::sleep(MAX_PAUSE);
         }
-        true
     }
 
     /// Time until its job ends, as far as known.
     fn time_left(&self) -> Option<Duration> {
-        self.spec.time.map(|time| time.saturating_sub(self.begun.elapsed()))
+        self.time.map(|time| time.saturating_sub(self.begun.elapsed()))
     }
 
     fn handle(&mut self, message: Message) {

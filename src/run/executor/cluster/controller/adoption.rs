@@ -48,8 +48,8 @@ impl Controller {
             let mut job = ClusterJob::new(token, &name, &spec);
             job.number = number.as_ref().map(|number| job_number(number.trim(), &name));
             job.number.iter().for_each(|number| self.batch.adopt(number.clone()));
-            // One that was being submitted when the run was killed is cancelled by its name in the end.
-            job.is_over = job.number.is_none();
+            // One that was being submitted when the run was killed is cancelled by its name in the end, if no agent of it appears.
+            (job.is_over, job.is_unnoted) = (job.number.is_none(), job.number.is_none());
             self.jobs.insert(name, job);
         }
     }

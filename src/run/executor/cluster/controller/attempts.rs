@@ -10,7 +10,7 @@ use crate::run::executor::job::{Exit, Job, JobEvent, Launch, Placement, Stop};
 use super::super::folder::{LineReader, names};
 use super::super::messages::{Access, AgentLine, Ended, Request};
 use super::super::placing::{Assignment, assign};
-use super::{AgentFile, Attempt, Controller, KILL_TIME, Step};
+use super::{AgentFile, Attempt, ClusterJob, Controller, KILL_TIME, Step};
 
 /// Signal number of a gentle and of a forced end.
 const TERM: i32 = 15;
@@ -102,6 +102,7 @@ impl Controller {
             folder: job.attempt,
             state: StatSnapshot::of(&state_folder).ok(),
             state_folder,
+            was_near_limit: false,
             stop: None,
             kill_by: None,
             told: None,
@@ -173,27 +174,63 @@ impl Controller {
         !lines.is_empty()
     }
 
-    /// Notes a new agent; one that its job had before is gone.
+    /// Notes a new agent.
     pub(super) fn meet(&mut self, name: &str) {
         let job = name.rsplit_once(".r").map_or(name, |(job, _)| job).to_owned();
-        let before = self.jobs.get_mut(&job).and_then(|job| job.agent.replace(name.to_owned()));
         let reader = LineReader::default();
         let (number, node) = (String::new(), String::new());
         let agent = AgentFile { job, reader, number, node, has_left: false, is_gone: false };
         self.agents.insert(name.to_owned(), agent);
+    }
+
+    /// An agent has begun: one that its job had before is gone.
+    fn begins(&mut self, name: &str, number: String, node: String) {
+        self.failed_starts = 0;
+        let Some(agent) = self.agents.get_mut(name) else { return };
+        (agent.number, agent.node) = (number, node);
+        let (job, number) = (agent.job.clone(), agent.number.clone());
+        // Queues other than Slurm do not tell their jobs who they are.
+        let is_number = number.starts_with(|first: char| first.is_ascii_digit());
+        let before = self.jobs.get(&job).and_then(|job| job.agent.clone());
+        let earlier = before.as_ref().and_then(|before| self.agents.get(before));
+        if is_number && earlier.is_some_and(|before| before.number != number && !before.has_left && !before.is_gone) {
+            return self.begins_twice(name, &job, number);
+        }
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.agent = Some(name.to_owned());
+        }
+        if is_number {
+            self.note_number(&job, number);
+        }
         if let Some(before) = before {
             self.agent_gone(&before, "was put back into the queue by the cluster");
         }
     }
 
+    /// An agent has begun whose job was submitted twice, since the answer to the first time was lost. It is there besides.
+    fn begins_twice(&mut self, name: &str, first: &str, number: String) {
+        let twin = format!("{first}+{number}");
+        let Some(job) = self.jobs.get(first) else { return };
+        let job = ClusterJob::twin(job, number, name);
+        self.jobs.insert(twin.clone(), job);
+        if let Some(agent) = self.agents.get_mut(name) {
+            agent.job = twin;
+        }
+    }
+
+    /// Takes the number of a job from its agent, where it was not noted, or is that of another submission of it.
+    fn note_number(&mut self, name: &str, number: String) {
+        let Some(job) = self.jobs.get_mut(name).filter(|job| job.number.as_ref() != Some(&number)) else { return };
+        if std::mem::take(&mut job.is_unnoted) {
+            job.is_over = false;
+            self.batch.adopt(number.clone());
+        }
+        job.number = Some(number);
+    }
+
     fn line(&mut self, agent: &str, line: AgentLine) {
         match line {
-            AgentLine::Hello { job, node } => {
-                self.failed_starts = 0;
-                if let Some(agent) = self.agents.get_mut(agent) {
-                    (agent.number, agent.node) = (job, node);
-                }
-            }
+            AgentLine::Hello { job, node } => self.begins(agent, job, node),
             AgentLine::Began { key, .. } => self.began(agent, &key, Duration::ZERO),
             AgentLine::Report { key, report } => match self.by_key.get(&key) {
                 Some(id) => self.tell(JobEvent::Report(*id, report)),

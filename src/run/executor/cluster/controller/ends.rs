@@ -4,12 +4,14 @@ use crate::plan::InstanceId;
 use crate::run::executor::job::{Exit, JobEvent, StoredOutputs};
 
 use super::super::batch::{JobState, JobStatus};
+use super::super::folder::names;
 use super::super::messages::StoppedBy;
 use super::{Attempt, Controller, Step, VISIBLE};
 
-/// Maximum number of times that an attempt goes on after its time limit.
+/// Maximum number of times that an attempt goes on after its time limit, or after a signal of the cluster's.
 const MAX_TIME_LIMITS: u32 = 100;
-/// Maximum number of times that an attempt is repeated whose agent was lost for no known reason.
+/// Maximum number of times that an attempt is repeated whose agent was lost for no known reason, or that ended at a signal without a newer
+/// state.
 const MAX_LOSSES: u32 = 3;
 
 /// Failure that another attempt would meet, too.
@@ -47,8 +49,9 @@ impl Controller {
                 self.tell(JobEvent::Stored(id, StoredOutputs { outputs, duration }));
                 self.exit(id, Exit::Success);
             }
-            (Some(StoppedBy::TimeLimit), _) => self.time_limit(id),
-            (Some(StoppedBy::Cluster), _) => {
+            // Whether it was the time limit, a preemption or `scancel` is for the queue to say.
+            (Some(by @ (StoppedBy::TimeLimit | StoppedBy::Cluster)), _) => {
+                attempt.was_near_limit = by == StoppedBy::TimeLimit;
                 attempt.step = Step::Signalled(agent);
                 self.is_urgent = true;
             }
@@ -89,6 +92,7 @@ impl Controller {
     pub(super) fn agent_gone(&mut self, agent: &str, why: &str) {
         // Its very last lines count.
         self.read(agent);
+        self.note_taken(agent);
         let Some(file) = self.agents.get_mut(agent) else { return };
         if std::mem::replace(&mut file.is_gone, true) {
             return;
@@ -104,6 +108,16 @@ impl Controller {
                 job.wanted = Some(fingerprint);
             }
             self.exit(id, Exit::Evicted { why: why.to_owned() });
+        }
+    }
+
+    /// Notes attempts that an agent took and that it did not come to tell of.
+    fn note_taken(&mut self, agent: &str) {
+        for file in names(&self.folder.shared.agent(agent)) {
+            let is_of_file = |attempt: &&mut Attempt| attempt.file == file && matches!(attempt.step, Step::Queued(_));
+            if let Some(attempt) = self.attempts.values_mut().find(is_of_file) {
+                attempt.step = Step::Taken(agent.to_owned());
+            }
         }
     }
 
@@ -140,6 +154,7 @@ impl Controller {
         let mut had_agent = false;
         if let Some(agent) = agent {
             self.read(&agent);
+            self.note_taken(&agent);
             // One that cannot begin leaves an empty folder at most.
             had_agent = self.agents.get(&agent).is_some_and(|file| !file.number.is_empty());
             for (id, _) in self.attempts_of(&agent) {
@@ -170,9 +185,24 @@ impl Controller {
         if matches!(attempt.step, Step::Taken(_)) {
             attempt.set_aside();
         }
-        let losses = &mut self.limits.entry(id).or_default().1;
+        let was_signalled = matches!(attempt.step, Step::Signalled(_));
+        let was_near_limit = was_signalled && attempt.was_near_limit;
+        let most_signals = if attempt.changed_state() { MAX_TIME_LIMITS } else { MAX_LOSSES };
+        let (signals, losses) = self.limits.entry(id).or_default();
         match status.state {
             JobState::TimedOut => self.time_limit(id),
+            JobState::Ended if was_near_limit => self.time_limit(id),
+            // A partition may leave jobs some time before it takes their nodes, in which they end by themselves.
+            JobState::Ended if was_signalled => {
+                *signals += 1;
+                let times = *signals;
+                let why = format!("was stopped{nodes} by the cluster with its job {number} ({})", status.word);
+                if times <= most_signals {
+                    return self.exit(id, Exit::Evicted { why });
+                }
+                let help = "Is the cluster's time limit too short for it? `resources: { time: … }` asks for more, and what keeps a state goes on from it.";
+                self.exit(id, failed(format!("It {why}, as {} times before.", times - 1), Some(help)));
+            }
             JobState::Cancelled => {
                 let help = "Run again to go on.";
                 self.exit(id, failed(format!("Its job {number} was cancelled{nodes}."), Some(help)));

@@ -13,8 +13,6 @@ use super::super::messages::{AgentSpec, PROTOCOL};
 use super::super::placing::{JobOptions, shared_jobs};
 use super::{ClusterJob, Controller, Step, VISIBLE};
 
-/// Maximum number of jobs of an array: clusters have a limit, 1,000 if nobody changed it.
-const MAX_ARRAY: usize = 500;
 /// Longest interval between two looks into the queue, in shortest ones.
 const LONGEST: u32 = 6;
 /// Interval between two looks while somebody waits for the queue's word.
@@ -38,6 +36,26 @@ impl ClusterJob {
             missing: 0,
             heard: Instant::now(),
             is_over: false,
+            is_unnoted: false,
+            over_since: None,
+            wanted: None,
+        }
+    }
+
+    /// The same job, which was submitted twice, under another number and with another agent.
+    pub(super) fn twin(first: &ClusterJob, number: String, agent: &str) -> ClusterJob {
+        ClusterJob {
+            token: first.token.clone(),
+            number: Some(number),
+            queue: first.queue.clone(),
+            is_own: first.is_own,
+            leaves_nodes_out: first.leaves_nodes_out,
+            status: None,
+            agent: Some(agent.to_owned()),
+            missing: 0,
+            heard: Instant::now(),
+            is_over: false,
+            is_unnoted: false,
             over_since: None,
             wanted: None,
         }
@@ -75,7 +93,7 @@ impl Controller {
             ids.sort_by_key(|id| self.attempts[id].file.clone());
             ids.truncate(room);
             room -= ids.len();
-            let most = if self.batch.has_arrays { MAX_ARRAY } else { 1 };
+            let most = if self.batch.has_arrays { self.largest_array } else { 1 };
             ids.chunks(most).for_each(|ids| self.submit_own(&options, ids));
         }
         for (options, expected) in shared {
@@ -83,10 +101,12 @@ impl Controller {
             let is_of_queue = |job: &&ClusterJob| !job.is_over && !job.is_own && job.queue == queue;
             let live = self.jobs.values().filter(is_of_queue).count();
             let free = live.saturating_sub(busy.get(&queue).copied().unwrap_or_default());
-            let wanted = shared_jobs(expected.into_iter()).saturating_sub(free).min(room);
+            let mut wanted = shared_jobs(expected.into_iter()).saturating_sub(free).min(room);
             room -= wanted;
-            let (times, count) = if self.batch.has_arrays { (1, wanted) } else { (wanted, 1) };
-            for _ in (0..times).filter(|_| count > 0) {
+            let most = if self.batch.has_arrays { self.largest_array } else { 1 };
+            while wanted > 0 {
+                let count = wanted.min(most);
+                wanted -= count;
                 self.submit_jobs(&options, count, Some(queue.clone()));
             }
         }
@@ -146,8 +166,7 @@ impl Controller {
 
     /// Asks the cluster's queue about jobs that are silent, if it is time.
     pub(super) fn poll(&mut self) {
-        // An agent that misses a few of its lines is silent.
-        let silence = self.beat() * 7 / 2;
+        let silence = self.silence();
         let is_silent = |job: &ClusterJob| {
             let is_known = !job.is_over && job.number.is_some();
             is_known && (job.agent.is_none() || job.heard.elapsed() > silence || job.over_since.is_some())
@@ -159,7 +178,7 @@ impl Controller {
         if !self.is_urgent && !self.jobs.values().any(is_silent) {
             return;
         }
-        (self.is_polling, self.polled) = (true, Instant::now());
+        (self.is_polling, self.polled, self.asked) = (true, Instant::now(), Instant::now());
         let jobs = self.jobs.values().filter(|job| !job.is_over).filter_map(|job| job.number.clone());
         self.batch.poll(jobs.collect());
     }
@@ -169,6 +188,7 @@ impl Controller {
         match answer {
             Answer::Submitted { token, job } => self.submitted(&token, &job),
             Answer::Refused { token, message } => self.refused(&token, &message),
+            Answer::TooLarge(token) => self.too_large(&token),
             Answer::Busy(message) => {
                 self.notice(format!("the cluster takes no jobs for now, and is asked again: {message}"));
             }
@@ -190,14 +210,19 @@ impl Controller {
         }
     }
 
+    /// Names of the jobs of a submission.
+    fn jobs_of(&self, token: &str) -> Vec<String> {
+        self.jobs.iter().filter(|(_, job)| job.token == token).map(|(name, _)| name.clone()).collect()
+    }
+
     fn submitted(&mut self, token: &str, number: &str) {
-        // Without the note the next run cannot take it over, and cancels it by its name.
+        // Without the note the next run learns it from the agent alone, and else cancels the job by its name.
         let _ = self.folder.shared.write(&self.folder.shared.job(&format!("{token}.id")), number.as_bytes());
-        let names: Vec<String> =
-            self.jobs.iter().filter(|(_, job)| job.token == token).map(|(name, _)| name.clone()).collect();
-        for name in names {
+        for name in self.jobs_of(token) {
             if let Some(job) = self.jobs.get_mut(&name) {
-                job.number = Some(job_number(number, &name));
+                // An agent that has begun knows better which of two submissions it is of.
+                let known = job.number.take().filter(|_| job.agent.is_some());
+                job.number = Some(known.unwrap_or_else(|| job_number(number, &name)));
                 job.heard = Instant::now();
                 if job.is_over {
                     // What it was for was stopped meanwhile.
@@ -209,10 +234,20 @@ impl Controller {
         self.poll_after = self.config.slurm.poll;
     }
 
-    fn refused(&mut self, token: &str, message: &str) {
-        let names: Vec<String> =
-            self.jobs.iter().filter(|(_, job)| job.token == token).map(|(name, _)| name.clone()).collect();
+    /// Has the jobs of an array that is too large submitted again in arrays of half its size.
+    fn too_large(&mut self, token: &str) {
+        let names = self.jobs_of(token);
+        self.largest_array = self.largest_array.min(names.len().div_ceil(2)).max(1);
         for name in names {
+            if let Some(job) = self.jobs.get_mut(&name) {
+                job.is_over = true;
+            }
+            self.requeue_unstarted(&name);
+        }
+    }
+
+    fn refused(&mut self, token: &str, message: &str) {
+        for name in self.jobs_of(token) {
             if self.include_again(&name) {
                 continue;
             }
@@ -231,13 +266,21 @@ impl Controller {
 
     /// Takes what the queue says of a job.
     fn polled_job(&mut self, name: &str, known: &HashMap<String, JobStatus>) {
+        let (asked, silence) = (self.asked, self.silence());
         let Some(job) = self.jobs.get_mut(name) else { return };
         let Some(number) = job.number.clone() else { return };
         let status = match known.get(&number) {
+            // Its agent began after the queue had looked.
+            Some(status) if status.state == JobState::Waiting && job.agent.is_some() && job.heard >= asked => {
+                self.is_urgent = true;
+                return;
+            }
             Some(status) => {
                 job.missing = 0;
                 status.clone()
             }
+            // An agent that speaks is there, whatever the queue says.
+            None if job.agent.is_some() && job.heard.elapsed() <= silence => return,
             // It may be on its way into the queue, or out of it with its last lines on their way.
             None if job.missing < 2 => {
                 job.missing += 1;
@@ -264,8 +307,14 @@ impl Controller {
             JobState::Running => job.over_since = None,
             _ => {
                 let since = *job.over_since.get_or_insert_with(Instant::now);
+                let agent = job.agent.as_ref().and_then(|agent| self.agents.get(agent));
+                let has_left = agent.is_some_and(|agent| agent.has_left);
                 // An agent that ended in good order wrote that it did, wherever that is seen so late.
-                let patience = if status.is_in_good_order() { VISIBLE } else { LAST_LINES };
+                let patience = match (status.is_in_good_order(), has_left) {
+                    (true, true) => Duration::ZERO,
+                    (true, false) => VISIBLE,
+                    (false, _) => LAST_LINES,
+                };
                 if since.elapsed() >= patience {
                     self.job_over(name, &status);
                 } else {

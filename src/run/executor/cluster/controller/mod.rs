@@ -34,6 +34,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(500);
 const MAX_BEAT: Duration = Duration::from_secs(10);
 /// Time for which outputs that an agent reports are waited for, until the file system shows them.
 const VISIBLE: Duration = Duration::from_secs(90);
+/// Maximum number of jobs of an array: clusters have a limit, 1,000 if nobody changed it.
+const MAX_ARRAY: usize = 500;
 /// Time that an attempt which is to be killed has.
 const KILL_TIME: Duration = Duration::from_secs(10);
 
@@ -82,6 +84,8 @@ struct Attempt {
     state: Option<StatSnapshot>,
     /// Folder of that state.
     state_folder: PathBuf,
+    /// Whether its agent took the cluster's signal for that of the time limit.
+    was_near_limit: bool,
     stop: Option<Stop>,
     kill_by: Option<Instant>,
     /// Place in the queue as it was told last.
@@ -107,6 +111,8 @@ struct ClusterJob {
     /// Last sign of life.
     heard: Instant,
     is_over: bool,
+    /// Whether a run that was killed submitted it and did not note its number.
+    is_unnoted: bool,
     /// When the queue first said that it is over.
     over_since: Option<Instant>,
     /// Work whose next attempt it waits for, since it was put back into the cluster's queue.
@@ -168,8 +174,13 @@ pub(super) struct Controller {
     failed_starts: u32,
     /// Nodes that failed, which further jobs leave out.
     excluded: BTreeSet<String>,
+    /// Number of jobs that an array has at most.
+    largest_array: usize,
     poll_after: Duration,
+    /// When the queue was last asked, or answered.
     polled: Instant,
+    /// When it was last asked.
+    asked: Instant,
     is_polling: bool,
     /// Whether somebody waits for the queue's word.
     is_urgent: bool,
@@ -205,8 +216,10 @@ impl Controller {
             next_key: 0,
             failed_starts: 0,
             excluded: BTreeSet::new(),
+            largest_array: MAX_ARRAY,
             poll_after,
             polled: Instant::now(),
+            asked: Instant::now(),
             is_polling: false,
             is_urgent: false,
             told: HashSet::new(),
@@ -250,8 +263,13 @@ impl Controller {
 
     fn close(mut self) {
         self.folder.shared.close();
-        if self.has_submitted {
-            self.batch.finish();
+        if self.has_submitted && !self.batch.finish() {
+            let name = &self.folder.name;
+            let text = format!(
+                "the cluster does not answer, so that jobs of this run may still wait: `scancel --name=athanor-{name}` cancels them, and what \
+                 begins finds nothing to do"
+            );
+            self.notice(text);
         }
         self.folder.remove();
     }
@@ -270,6 +288,11 @@ impl Controller {
     /// Interval of the lines that say that an agent lives.
     fn beat(&self) -> Duration {
         self.config.slurm.poll.min(MAX_BEAT)
+    }
+
+    /// Time after which an agent counts as silent: it has missed a few of these lines.
+    fn silence(&self) -> Duration {
+        self.beat() * 7 / 2
     }
 
     /// Number of jobs that are in the queue, or are about to be.

@@ -10,8 +10,10 @@ use athanor_cache::{copy_file, remove_tree};
 
 use super::contents::Contents;
 
-/// Part of the disk that copies leave free: one in so many.
+/// Part of the disk that copies leave free, one in this number, …
 const FREE_PART: u64 = 20;
+/// … but no more than these bytes.
+const MOST_FREE: u64 = 10 << 30;
 
 /// Copies of stored inputs.
 pub(super) struct NodeInputs {
@@ -78,8 +80,8 @@ impl NodeInputs {
     fn make_room(&self, bytes: u64) -> io::Result<bool> {
         let has_disk = || -> io::Result<bool> {
             let disk = rustix::fs::statvfs(&self.folder)?;
-            let kept = disk.f_blocks / FREE_PART;
-            Ok(disk.f_bavail.saturating_sub(kept).saturating_mul(disk.f_frsize) >= bytes)
+            let kept = (disk.f_blocks / FREE_PART).saturating_mul(disk.f_frsize).min(MOST_FREE);
+            Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(kept) >= bytes)
         };
         // Nothing else is worth removing for what is too large by itself.
         let room = self.limit.map_or(Some(u64::MAX), |limit| limit.checked_sub(bytes));
