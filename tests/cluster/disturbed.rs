@@ -74,6 +74,22 @@ fn jobs_whose_numbers_a_killed_run_did_not_note_are_watched() {
 }
 
 #[test]
+fn requests_that_a_killed_run_left_in_a_queue_are_submitted_again() {
+    let cluster = counting("{ gpus: 1 }");
+    cluster.set("hold", "Priority\n");
+    let mut run = start(&cluster);
+    wait_while_running(&mut run, "its job waits", || cluster.get("polls").contains("poll"));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    // Its job is lost before an agent has begun.
+    cluster.set("jobs/101/state", "NODE_FAIL\n");
+    fs::remove_file(cluster.path("hold")).unwrap();
+    let mut run = start(&cluster);
+    wait_for(&cluster.project.path("up1"), &mut run);
+    succeeds(&cluster, run, 1, 2);
+}
+
+#[test]
 fn a_late_answer_of_the_queue_ends_nothing_that_has_begun_since() {
     let cluster = counting("{ gpus: 1 }");
     cluster.set("hold", "Priority\n");

@@ -98,7 +98,7 @@ fn read(from: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> {
     let pair =
         |pair: &str| pair.split_once('=').map_or((pair.to_owned(), String::new()), |(a, b)| (a.into(), b.into()));
     let query = query.split('&').filter(|part| !part.is_empty()).map(pair).collect();
-    let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key).to_owned();
+    let key = decoded(path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key));
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -153,6 +153,16 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, requests: &AtomicUsize) -> st
 /// Whether a key is a lease: those look as if they had been put there long after everything else.
 fn is_lease(key: &str) -> bool {
     key.contains("/leases/")
+}
+
+/// A key of which any character may be written as its code, as Google's clients do.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |decoded, part| {
+        let (code, rest) = part.split_at(2);
+        format!("{decoded}{}{rest}", char::from(u8::from_str_radix(code, 16).unwrap()))
+    })
 }
 
 /// Whether a key that holds something is to stay as it is, in the words of Amazon or of Google.

@@ -70,9 +70,11 @@ impl Controller {
     }
 
     fn note_left(&mut self, request: Request, agent: Option<String>, queued: Option<QueuedRequest>) {
+        // Every part of a request can be written as JSON.
+        let text = serde_json::to_vec(&request).unwrap_or_default();
         let Request { key, fingerprint, attempt, log, .. } = request;
         self.left_keys.insert(key.clone(), fingerprint);
-        let left = Left { key, agent, queued, log, folder: attempt, reports: Vec::new(), ended: None };
+        let left = Left { key, request: text, agent, queued, log, folder: attempt, reports: Vec::new(), ended: None };
         // Keys of later attempts come later.
         self.left.insert(fingerprint, left);
     }
@@ -101,6 +103,8 @@ impl Controller {
         self.by_key.remove(&attempt.key);
         self.by_key.insert(left.key.clone(), id);
         attempt.key.clone_from(&left.key);
+        // It may have to be put into a queue again.
+        attempt.request = left.request;
         attempt.folder = left.folder;
         // What it was when the attempt began is not known.
         attempt.state = None;

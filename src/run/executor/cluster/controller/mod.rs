@@ -133,6 +133,8 @@ struct AgentFile {
 /// Work that a killed run has left with an agent.
 struct Left {
     key: String,
+    /// Its request.
+    request: Vec<u8>,
     agent: Option<String>,
     /// Its request, if no agent has it yet.
     queued: Option<QueuedRequest>,
