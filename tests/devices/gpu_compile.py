@@ -54,6 +54,10 @@ FEW, MANY = 2, 6
 OTHERS = ("75", "80", "100", "120")
 A_NIGHT = 200
 
+# Microseconds after which CubeCL takes the first matrix multiplication and reduction that runs, and tries no other (`fake/cuda.c`). What a
+# step launches then depends on no choice among them, and half of the kernels are compiled.
+PROBE_OF_A_SLOW_CARD = "30000"
+
 HEADERS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", "mma.h", "crt/mma.h", "cccl/cuda/barrier")
 
 COUNTED = ("launches", "waits", "from_device", "from_device_bytes", "to_device", "to_device_bytes", "pageable_bytes", "on_device")
@@ -63,15 +67,24 @@ KEYS = ("network", "work", "precision")
 LEEWAY = {"launches": 0.02, "on_device": 0.02, "peak_bytes": 0.02, "pinned_peak_bytes": 0.02}
 
 
+# A candidate in bfloat16 that every card with TMA refuses, which spoils its inputs: see docs/upstream.md. Kernels compile nevertheless.
+KNOWN_FAILURE = "Tile shape must be non-zero and <= 256"
+FIRST_WITH_TMA = 90
+
+
 class Failed(Exception):
     """A finding that fails the run."""
+
+
+class KnownFailure(Failed):
+    """One that is known, and not ours to mend."""
 
 
 class Machine:
     """A made-up machine with one card, and kernels that were compiled on it."""
 
-    def __init__(self, program, sm):
-        self.program, self.folder = program, WORK / f"sm_{sm}"
+    def __init__(self, program, sm, tunes=True):
+        self.program, self.folder = program, WORK / (f"sm_{sm}" if tunes else f"sm_{sm}-untuned")
         self.sources, self.sm = self.folder / "sources", sm
         libraries = self.folder / "libraries"
         toolkit = self.folder / "toolkit/include"
@@ -97,6 +110,8 @@ class Machine:
             FAKE_NVRTC_SOURCES=str(self.sources),
         )
         self.environment.pop("CUDA_VISIBLE_DEVICES", None)
+        if not tunes:
+            self.environment["FAKE_CUDA_PROBE"] = PROBE_OF_A_SLOW_CARD
 
     def bench(self, network, work, precision, steps):
         """What the driver counted in a measurement of `steps` steps a round."""
@@ -110,7 +125,9 @@ class Machine:
             done = subprocess.run([str(word) for word in command], env=environment, capture_output=True, text=True, check=False)
             name = f"{network}, {work}, {precision}, sm_{self.sm}"
             if done.returncode != 0 or not log.exists():
-                raise Failed(f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+                is_known = precision == "bf16" and int(self.sm) >= FIRST_WITH_TMA and KNOWN_FAILURE in done.stderr
+                failure = KnownFailure if is_known else Failed
+                raise failure(f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
             counted = [json.loads(line) for line in log.read_text().splitlines()]
         beyond = [text for process in counted for text in process["refused"]]
         if beyond:
@@ -125,10 +142,13 @@ class Machine:
         if done.exists():
             return
         begin = time.monotonic()
-        counted = self.bench(network, work, precision, 1)
-        told = f"{counted['kernels']} kernels loaded, {len(list(self.sources.iterdir()))} sources"
-        # A candidate whose map is refused is one that tuning passes over.
-        told += f", maps refused: {counted['refused_maps'] or 'none'}"
+        try:
+            counted = self.bench(network, work, precision, 1)
+            # A candidate whose map is refused is one that tuning passes over.
+            told = f"{counted['kernels']} kernels loaded, maps refused: {counted['refused_maps'] or 'none'}"
+        except KnownFailure:
+            told = "fails as is known (docs/upstream.md)"
+        told += f", {len(list(self.sources.iterdir()))} sources"
         print(f"sm_{self.sm} {network} {work} {precision}: {told}, {time.monotonic() - begin:.0f} s", flush=True)
         done.touch()
 
@@ -186,7 +206,7 @@ def write_table(rows):
 
 def steps(program, networks, renew):
     """Holds a step of each network against the table."""
-    machine, kept, found = Machine(program, "90"), read_table(), []
+    machine, kept, found = Machine(program, "90", tunes=False), read_table(), []
     for key in measurements(networks):
         try:
             machine.gather(*key)

@@ -7,6 +7,7 @@
  * FAKE_CUDA_SM       compute capability: 75, 80, 90, 100, 120                  90
  * FAKE_CUDA_MEMORY   memory of each GPU, in MiB                                81920
  * FAKE_CUDA_GPUS     number of GPUs                                            1
+ * FAKE_CUDA_PROBE    microseconds that a probe of the card's throughput takes  12000
  * FAKE_CUDA_LOG      file of the lines
  *
  * The loader must find it as libcuda.so, not as libcuda.so.1: NVRTC loads the latter and asks it for more.
@@ -24,7 +25,6 @@
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2 };
 enum { PAGE = 4096, WARP = 32, SM_COUNT = 132, MOST_THREADS = 1024, MOST_Z = 64, MOST_GRID_YZ = 65535, SHARED = 49152 };
 enum { MOST_REFUSED = 8, NAME = 256 };
-enum { PROBE_MICROSECONDS = 12000 };
 
 /* Numbers of attributes as the driver has them. */
 enum {
@@ -51,7 +51,7 @@ static struct {
     unsigned long long to_bytes, from_bytes, on_bytes, pageable_bytes, held, peak, pinned, pinned_peak;
 } count;
 static struct module *modules;
-static char refused[MOST_REFUSED][NAME + 128], refused_maps[MOST_REFUSED][128];
+static char refused[MOST_REFUSED][NAME + 128], refused_maps[MOST_REFUSED][192];
 static double clock_us;
 
 static long number(const char *name, long otherwise) {
@@ -330,8 +330,9 @@ int cuLaunchKernel(struct module *kernel, unsigned gx, unsigned gy, unsigned gz,
     clock_us += 3 + 1e-5 * (double)(blocks * threads) * (1 + (double)(kernel->hash % 16) / 16);
     pthread_mutex_unlock(&lock);
     /* CubeCL times probes of the card's throughput by its own clock, and asks for more and more of what takes no time. Those that take
-     * a little less than the 20 ms that it aims at end with a throughput that no kernel reaches, so that it gives no candidate up. */
-    if (strstr(kernel->kernel, "throughput")) usleep(PROBE_MICROSECONDS);
+     * a little less than the 20 ms that it aims at end with a throughput that no kernel reaches, so that it gives no candidate up. With
+     * more than that the card seems so slow that it takes the first candidate and tries no other. */
+    if (strstr(kernel->kernel, "throughput")) usleep((useconds_t)number("FAKE_CUDA_PROBE", 12000));
     return answer;
 }
 
@@ -343,7 +344,7 @@ static int is_bad_map(unsigned rank, address place, const uint64_t *sizes, const
     for (unsigned at = 0; at + 1 < rank; at++) if ((strides[at] & 15) || strides[at] >= 1ull << 40) return 1;
     return 0;
 }
-static int map(unsigned char *into, int is_bad, unsigned rank, const uint64_t *sizes, const int *lower, const int *upper) {
+static int map(unsigned char *into, int is_bad, unsigned rank, const uint64_t *sizes, const unsigned *box, const int *lower, const int *upper) {
     memset(into, 0, 128);
     if (!is_bad) return SUCCESS;
     pthread_mutex_lock(&lock);
@@ -352,6 +353,7 @@ static int map(unsigned char *into, int is_bad, unsigned rank, const uint64_t *s
         int length = 0;
         for (unsigned at = 0; at < rank && at < 5; at++)
             length += snprintf(text + length, 24, "%s%llu", at ? "x" : "", (unsigned long long)sizes[at]);
+        for (unsigned at = 0; box && at < rank && at < 5; at++) length += snprintf(text + length, 16, "%s%u", at ? "x" : " by ", box[at]);
         if (lower && rank >= 3) snprintf(text + length, 40, " from %d to %d", lower[0], upper[0]);
     }
     count.maps++;
@@ -363,7 +365,7 @@ int cuTensorMapEncodeTiled(unsigned char *into, int kind, unsigned rank, address
     (void)kind, (void)interleave, (void)swizzle, (void)promotion, (void)fill;
     int is_bad = is_bad_map(rank, place, sizes, strides, steps);
     for (unsigned at = 0; !is_bad && at < rank; at++) is_bad = !box[at] || box[at] > 256;
-    return map(into, is_bad, rank, sizes, NULL, NULL);
+    return map(into, is_bad, rank, sizes, box, NULL, NULL);
 }
 int cuTensorMapEncodeIm2col(unsigned char *into, int kind, unsigned rank, address place, const uint64_t *sizes, const uint64_t *strides,
                             const int *lower, const int *upper, unsigned channels, unsigned pixels, const unsigned *steps,
@@ -372,5 +374,5 @@ int cuTensorMapEncodeIm2col(unsigned char *into, int kind, unsigned rank, addres
     int is_bad = rank < 3 || channels > 256 || pixels > 1024 || is_bad_map(rank, place, sizes, strides, steps);
     for (unsigned at = 0; !is_bad && rank == 4 && at < 2; at++)
         is_bad = lower[at] < -128 || lower[at] > 127 || upper[at] < -128 || upper[at] > 127;
-    return map(into, is_bad, rank, sizes, lower, upper);
+    return map(into, is_bad, rank, sizes, NULL, lower, upper);
 }
