@@ -4,9 +4,9 @@ mod comparison;
 mod gone;
 mod mlflow;
 mod resumed;
-mod tensorboard;
 #[path = "../support/mod.rs"]
 mod support;
+mod tensorboard;
 mod unnamed;
 mod written_over;
 
