@@ -350,24 +350,19 @@ fn files_that_changed_in_a_folder_are_named() {
 
 #[test]
 fn a_stage_whose_input_has_changed_already_is_not_started() {
-    for (input, read) in
-        [("inputs: { x: in.txt }", "cat ${{ inputs.x }}"), ("reads: { in.txt: [k] }", "cat $ATHANOR_PROJECT/in.txt")]
-    {
-        let change = "echo 'k: 2' > $ATHANOR_PROJECT/in.txt; echo x > ${{ outputs.o }}";
+    for (read, keys) in [
+        ("cat ${{ inputs.x }}", "inputs: { first: a, x: in.yaml }"),
+        ("cat $ATHANOR_PROJECT/in.yaml", "inputs: { first: a }\nreads: { in.yaml: [k] }"),
+    ] {
+        let change = "echo 'k: 2' > $ATHANOR_PROJECT/in.yaml; echo x > ${{ outputs.o }}";
         let reader = format!("{read} ${{{{ inputs.first }}}} > ${{{{ outputs.o }}}}");
-        let (inputs, reads) = if input.starts_with("inputs") {
-            ("inputs: { first: a, x: in.txt }", "")
-        } else {
-            ("inputs: { first: a }", input)
-        };
-        let keys = if reads.is_empty() { inputs.to_owned() } else { format!("{inputs}\n{reads}") };
-        let project = commands(&[("a", change, ""), ("b", &reader, &keys)]);
-        project.write("in.txt", "k: 1\n");
+        let project = commands(&[("a", change, ""), ("b", &reader, keys)]);
+        project.write("in.yaml", "k: 1\n");
         let outcome = project.run(&["--json"]);
         assert_eq!(outcome.code, 1, "{outcome:?}");
-        assert_eq!(support::events(&outcome.out, "started"), ["a"], "{input}");
+        assert_eq!(support::events(&outcome.out, "started"), ["a"], "{keys}");
         assert!(
-            outcome.out.contains("`in.txt` has changed since the run began, so the stage was not started."),
+            outcome.out.contains("`in.yaml` has changed since the run began, so the stage was not started."),
             "{}",
             outcome.out
         );

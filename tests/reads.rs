@@ -362,7 +362,7 @@ fn a_key_that_changes_before_its_reader_begins_makes_no_result() {
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("`params.yaml` changed while the stage was running"), "{said}");
+    assert!(said.contains("`params.yaml` has changed since the run began, so the stage was not started."), "{said}");
     project.write("params.yaml", "a: 1\nb: 1\n");
     assert_eq!(project.made(&[]), ["s"]);
     assert_eq!(project.read("results/p/o"), "a: 1\n");

@@ -139,7 +139,7 @@ impl Scan<'_> {
             b'\\' => {
                 // Behind a line that goes on, the next word begins whatever it would have begun here.
                 if next != Some(&b'\n') {
-                    self.is_in_word();
+                    self.note_word();
                 }
                 self.at += 1;
             }
@@ -149,7 +149,7 @@ impl Scan<'_> {
             },
             b'\'' if single => match text[at + 1..].find('\'') {
                 Some(end) => {
-                    self.is_in_word();
+                    self.note_word();
                     self.at += end + 1;
                 }
                 None => return Ok(Some(Context::Single)),
@@ -224,13 +224,13 @@ impl Scan<'_> {
 
     /// Opens a construct whose beginning has `more` bytes after the first one.
     fn open(&mut self, frame: Frame, more: usize) {
-        self.is_in_word();
+        self.note_word();
         self.frames.push(frame);
         self.at += more;
     }
 
     /// Notes that a word goes on, or begins, which is none of the shell's own.
-    fn is_in_word(&mut self) {
+    fn note_word(&mut self) {
         if let Some(Frame::Code { is_command, .. }) = self.frames.last_mut() {
             *is_command = false;
         }
