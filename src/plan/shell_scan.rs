@@ -199,6 +199,10 @@ impl Scan<'_> {
             return;
         }
         let begin = self.at - 1;
+        if !self.text.is_char_boundary(begin) {
+            // The rest of a character behind a backslash.
+            return;
+        }
         let end = self.text[begin..].find(ends_plain_word).map_or(self.text.len(), |end| begin + end);
         // A byte that is neither, such as `$` before a name, is passed by itself.
         self.at = end.max(self.at);
