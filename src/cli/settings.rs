@@ -170,7 +170,7 @@ mod tests {
     fn sources(folder: &Path, variables: &[(Variable, &str)]) -> SettingSources {
         let files = ["etc", "user", "project"].map(|name| folder.join(name)).into();
         let variables = variables.iter().map(|(variable, value)| (*variable, OsString::from(value))).collect();
-        SettingSources { files, variables, home: Some("/home/ann".into()) }
+        SettingSources { files, variables, misspelt: Vec::new(), home: Some("/home/ann".into()) }
     }
 
     fn origins(settings: &Settings) -> Vec<String> {
