@@ -36,12 +36,29 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// Problem of a cell of class numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetProblem {
+    message: String,
+    help: &'static str,
+}
+
+impl TargetProblem {
+    /// The problem as an error about a row.
+    pub fn at(self, table: &Table, row: usize) -> StageError {
+        table.error(row, self.message).with_help(self.help)
+    }
+}
+
 /// Reads one cell of class numbers; the error says what is wrong.
-pub fn parse_target(cell: &str, classes: usize) -> Result<Target, String> {
+pub fn parse_target(cell: &str, classes: usize) -> Result<Target, TargetProblem> {
+    const MORE: &str = "Where there are more classes, raise the parameter that says how many; else correct the row.";
+    const NAMES: &str = "`label_table` makes numbers of the names of classes.";
+    let problem = |message: String, help| Err(TargetProblem { message, help });
     let numbers = cell.split_whitespace().map(|word| match word.parse::<usize>() {
         Ok(number) if number < classes => Ok(number),
-        Ok(number) => Err(format!("there is no class {number}: classes go from 0 to {}", classes - 1)),
-        Err(_) => Err(format!("`{word}` is no class number: a target is class numbers separated by spaces")),
+        Ok(number) => problem(format!("there is no class {number}: classes go from 0 to {}", classes - 1), MORE),
+        Err(_) => problem(format!("`{word}` is no class number: a target is class numbers separated by spaces"), NAMES),
     });
     Ok(Target::new(numbers.collect::<Result<Vec<_>, _>>()?))
 }
@@ -85,7 +102,7 @@ impl Labels {
 /// The targets in a column; an empty one is a row without a class.
 pub fn targets_of(table: &Table, column: &str, classes: usize) -> Result<Vec<Target>, StageError> {
     let at = table.column(column)?;
-    let read = |row: usize| parse_target(table.cell(row, at), classes).map_err(|message| table.error(row, message));
+    let read = |row: usize| parse_target(table.cell(row, at), classes).map_err(|problem| problem.at(table, row));
     (0..table.len()).map(read).collect()
 }
 
@@ -103,4 +120,18 @@ pub fn predictions_of(table: &Table, column: &str, classes: usize) -> Result<Vec
 pub fn class_names(table: &Table, classes: usize) -> Option<&[String]> {
     let (first, end) = (table.find("Target")? + 1, table.find("External")?);
     table.header().get(first..end).filter(|names| names.len() == classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_come_with_advice() {
+        let told = |cell: &str| parse_target(cell, 3).unwrap_err();
+        assert_eq!(told("0 3").message, "there is no class 3: classes go from 0 to 2");
+        assert!(told("0 3").help.contains("raise the parameter"));
+        assert_eq!(told("cat").help, "`label_table` makes numbers of the names of classes.");
+        assert_eq!(parse_target("2 0 2", 3), Ok(Target::new([0, 2])));
+    }
 }

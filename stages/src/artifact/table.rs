@@ -228,7 +228,8 @@ impl Table {
             }
             if let Some(first) = seen.insert(id, row) {
                 let line = self.lines[first];
-                return Err(self.error(row, format!("the id `{id}` stands in row {line} already")));
+                let help = "An id names one row: take one of the two out, or give them different ids.";
+                return Err(self.error(row, format!("the id `{id}` stands in row {line} already")).with_help(help));
             }
         }
         Ok((0..self.len()).map(|row| self.cell(row, at).to_owned()).collect())

@@ -82,7 +82,7 @@ impl StageKind for CorrectedTargets {
         let mut newer: HashMap<String, Target> = HashMap::with_capacity(corrections.len());
         for row in 0..corrections.len() {
             let target = parse_target(corrections.cell(row, target_at), params.classes);
-            let target = target.map_err(|message| corrections.error(row, message))?;
+            let target = target.map_err(|problem| problem.at(&corrections, row))?;
             newer.entry(corrections.cell(row, id_at).replace('/', "_")).or_insert(target);
         }
         let mut changed = 0_u32;

@@ -103,7 +103,7 @@ fn add(
 ) -> Result<(), StageError> {
     if next.columns != matrix.columns {
         let message = format!("has {}, but `{}` has {}", counted(next.columns, "column"), matrix.label, matrix.columns);
-        return Err(StageError::in_file(&next.label, message));
+        return Err(StageError::in_file(&next.label, message).with_help("The matrices must have the same columns."));
     }
     if method == Method::Concatenate {
         all_ids.extend(ids);
@@ -112,11 +112,11 @@ fn add(
     }
     if ids.len() != all_ids.len() {
         let message = format!("has {}, but `{}` has {}", counted(ids.len(), "row"), matrix.label, all_ids.len());
-        return Err(StageError::in_file(&next.label, message));
+        return Err(StageError::in_file(&next.label, message).with_help(SAME_ROWS));
     }
     if let Some(row) = (0..ids.len()).find(|row| ids[*row] != all_ids[*row]) {
         let message = format!("is `{}`, but in `{}` the same row is `{}`", ids[row], matrix.label, all_ids[row]);
-        return Err(StageError::at_row(&next.label, row as u64 + 1, message));
+        return Err(StageError::at_row(&next.label, row as u64 + 1, message).with_help(SAME_ROWS));
     }
     for (value, other) in matrix.values.iter_mut().zip(&next.values) {
         *value = if method == Method::Mean { *value + other } else { value.max(*other) };
@@ -124,10 +124,14 @@ fn add(
     Ok(())
 }
 
+/// Advice for matrices whose rows differ.
+const SAME_ROWS: &str = "The matrices must have the same rows in the same order; `method: concatenate` puts different rows one after the other.";
+
 fn require_unique(ids: &[String], label: &str) -> Result<(), StageError> {
     let mut seen = std::collections::HashSet::with_capacity(ids.len());
     match ids.iter().find(|id| !seen.insert(id.as_str())) {
-        Some(id) => Err(StageError::in_file(label, format!("the id `{id}` comes more than once"))),
+        Some(id) => Err(StageError::in_file(label, format!("the id `{id}` comes more than once"))
+            .with_help("Rows that are put one after the other must be of different ids.")),
         None => Ok(()),
     }
 }

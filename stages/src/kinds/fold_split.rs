@@ -100,6 +100,9 @@ struct Part {
     folds: Vec<usize>,
 }
 
+/// Advice for folds that belong to other rows.
+const OF_ANOTHER: &str = "Give the folds that the kind `folds` made of this very table.";
+
 impl Part {
     fn new(table: Table, folds: &TableInput) -> Result<Part, StageError> {
         table.require_rows()?;
@@ -107,15 +110,16 @@ impl Part {
         let (table_id, id, fold) = (table.column("Id")?, folds.column("Id")?, folds.column("fold")?);
         if table.len() != folds.len() {
             let message = format!("has {}, but `{}` has {}", counted(folds.len(), "row"), table.label, table.len());
-            return Err(StageError::in_file(&folds.label, message));
+            return Err(StageError::in_file(&folds.label, message).with_help(OF_ANOTHER));
         }
         let fold_of = |row: usize| {
             let (theirs, ours) = (folds.cell(row, id), table.cell(row, table_id));
             if theirs != ours {
-                return Err(folds.error(row, format!("is `{theirs}`, but `{}` has `{ours}` there", table.label)));
+                let message = format!("is `{theirs}`, but `{}` has `{ours}` there", table.label);
+                return Err(folds.error(row, message).with_help(OF_ANOTHER));
             }
             let cell = folds.cell(row, fold);
-            cell.parse().map_err(|_| folds.error(row, format!("`{cell}` is no fold number")))
+            cell.parse().map_err(|_| folds.error(row, format!("`{cell}` is no fold number")).with_help(OF_ANOTHER))
         };
         let folds = (0..table.len()).map(fold_of).collect::<Result<_, _>>()?;
         Ok(Part { table, folds })

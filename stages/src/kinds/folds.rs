@@ -105,7 +105,7 @@ fn write_folds(
     let labels = Labels::of(&table, params.classes)?;
     if labels.len() < params.folds {
         let message = format!("{} cannot be split into {} folds", counted(labels.len(), "row"), params.folds);
-        return Err(StageError::in_file(&table.label, message));
+        return Err(StageError::in_file(&table.label, message).with_help("Lower `folds`, or give more rows."));
     }
     let folds = stratify(&labels.targets, params.classes, params.folds, &mut RandomState::new(context.seed)?);
     for fold in 0..params.folds {

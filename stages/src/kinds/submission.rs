@@ -127,24 +127,30 @@ fn names_of(table: &TableInput, classes: usize, separator: &str) -> Result<Vec<S
     }
 }
 
+/// Advice for a table of thresholds.
+const OF_THRESHOLDS: &str =
+    "It is a table `class,threshold` with a row for each class, as the kind `thresholds` writes.";
+
 /// The thresholds of a table `class,threshold`, one for every class.
 pub fn read_thresholds(table: &Table, classes: usize) -> Result<Vec<f64>, StageError> {
     let (class_at, threshold_at) = (table.column("class")?, table.column("threshold")?);
     let mut thresholds = vec![None; classes];
     for row in 0..table.len() {
-        let class = parse_target(table.cell(row, class_at), classes).map_err(|message| table.error(row, message))?;
-        let [class] = class.classes() else { return Err(table.error(row, "there must be one class number")) };
+        let wrong = |message: String| table.error(row, message).with_help(OF_THRESHOLDS);
+        let class = parse_target(table.cell(row, class_at), classes).map_err(|problem| problem.at(table, row))?;
+        let [class] = class.classes() else { return Err(wrong("there must be one class number".to_owned())) };
         let cell = table.cell(row, threshold_at);
         let threshold = cell.trim().parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
-        let threshold =
-            threshold.ok_or_else(|| table.error(row, format!("`{cell}` is no threshold between 0 and 1")))?;
+        let threshold = threshold.ok_or_else(|| wrong(format!("`{cell}` is no threshold between 0 and 1")))?;
         if thresholds[*class].replace(threshold).is_some() {
-            return Err(table.error(row, format!("class {class} comes twice")));
+            return Err(wrong(format!("class {class} comes twice")));
         }
     }
     let missing = thresholds.iter().position(Option::is_none);
     match missing {
-        Some(class) => Err(StageError::in_file(&table.label, format!("class {class} has no threshold"))),
+        Some(class) => {
+            Err(StageError::in_file(&table.label, format!("class {class} has no threshold")).with_help(OF_THRESHOLDS))
+        }
         None => Ok(thresholds.into_iter().flatten().collect()),
     }
 }
@@ -152,9 +158,12 @@ pub fn read_thresholds(table: &Table, classes: usize) -> Result<Vec<f64>, StageE
 fn rows_in_order<'m>(wanted: &[String], ids: &[String], matrix: &'m Matrix) -> Result<Vec<&'m [f64]>, StageError> {
     let index: std::collections::HashMap<&str, usize> =
         ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
-    let row = |id: &String| match index.get(id.as_str()) {
+    let row = |id: &String| {
+        match index.get(id.as_str()) {
         Some(row) => Ok(matrix.row(*row)),
-        None => Err(StageError::in_file(&matrix.label, format!("there are no probabilities for the id `{id}`"))),
+        None => Err(StageError::in_file(&matrix.label, format!("there are no probabilities for the id `{id}`"))
+            .with_help("The predictions must be of all images of the sample; a stage `predict` with the sample as `ids` makes them.")),
+    }
     };
     wanted.iter().map(row).collect()
 }

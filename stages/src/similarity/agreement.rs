@@ -36,7 +36,7 @@ impl RowProperties {
         };
         // No table of labels says how many classes there are, and equality does not need to know.
         let target = |row: &Option<usize>, at| match *row {
-            Some(row) => parse_target(table.cell(row, at), usize::MAX).map_err(|message| table.error(row, message)),
+            Some(row) => parse_target(table.cell(row, at), usize::MAX).map_err(|problem| problem.at(&table, row)),
             None => Ok(Target::default()),
         };
         let targets = |at: usize| rows.iter().map(|row| target(row, at)).collect();

@@ -90,7 +90,7 @@ fn predictions_that_do_not_fit_a_split() {
         (&two, ids, "Id,Target\nx,2\n", "t.csv, row 2: there is no class 2: classes go from 0 to 1"),
         (&two, "Id\na\n", "Id,Target\nx,0\n", "p.npy: the matrix has 2 rows, but there is 1 id"),
         (&two, "Id\na\na\n", "Id,Target\nx,0\n", "i.csv, row 3: the id `a` stands in row 2 already"),
-        (&npy(2, 1, &[0.0, 1.0]), ids, "Id,Target\nx,0\n", "p.npy: has 1 columns, but `classes` names 2"),
+        (&npy(2, 1, &[0.0, 1.0]), ids, "Id,Target\nx,0\n", "p.npy: has 1 column, but `classes` names 2"),
         (
             &npy(1, 2, &[0.0, 1.5]),
             ids,
