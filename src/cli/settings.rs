@@ -40,7 +40,7 @@ impl SettingSources {
         SettingSources {
             files: files.chain([PathBuf::from(FILE)]).collect(),
             variables: Variable::ALL.into_iter().filter_map(|it| Some((it, std::env::var_os(it.name())?))).collect(),
-            misspelt: misspelt(),
+            misspelt: misspelt(std::env::vars_os().map(|(name, _)| name)),
             home,
         }
     }
@@ -81,21 +81,21 @@ impl SettingSources {
     }
 }
 
-/// Names of variables of this process that are near to one that is a setting, and are none.
-fn misspelt() -> Vec<(String, &'static str)> {
+/// Those of the variables called `names` that are near to one that is a setting, and are none.
+fn misspelt(names: impl Iterator<Item = OsString>) -> Vec<(String, &'static str)> {
     const PREFIX: &str = "ATHANOR_";
     // Variables that are read elsewhere, and are near to settings.
     const OTHERS: [&str; 2] = ["ATHANOR_REMOTE_KEY", "ATHANOR_REMOTE_PROGRAM"];
-    let names = Variable::ALL.map(Variable::name);
-    let candidates = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    let settings = Variable::ALL.map(Variable::name);
+    let candidates = settings.iter().filter_map(|name| name.strip_prefix(PREFIX));
     let near = |name: OsString| {
         let name = name.into_string().ok()?;
-        let rest = name.strip_prefix(PREFIX).filter(|_| !names.contains(&&*name) && !OTHERS.contains(&&*name))?;
+        let rest = name.strip_prefix(PREFIX).filter(|_| !settings.contains(&&*name) && !OTHERS.contains(&&*name))?;
         let meant = nearest(rest, candidates.clone())?;
-        let meant = names.into_iter().find(|name| name.strip_prefix(PREFIX) == Some(meant))?;
+        let meant = settings.into_iter().find(|name| name.strip_prefix(PREFIX) == Some(meant))?;
         Some((name, meant))
     };
-    std::env::vars_os().filter_map(|(name, _)| near(name)).collect()
+    names.filter_map(near).collect()
 }
 
 /// The text of a settings file; `None` if there is none.
@@ -290,5 +290,21 @@ mod tests {
         ] {
             assert!(exit.message.contains(piece), "{piece}: {}", exit.message);
         }
+    }
+
+    #[test]
+    fn variables_that_are_near_to_settings_are_noted() {
+        let names = [
+            "ATHANOR_CACH",
+            "ATHANOR_SANDBOXX",
+            "ATHANOR_CACHE",
+            "ATHANOR_REMOTE_KEY",
+            "ATHANOR_STAGE",
+            "CACH",
+            "ATHANOR_",
+        ];
+        let found = misspelt(names.into_iter().map(OsString::from));
+        let expected = [("ATHANOR_CACH", "ATHANOR_CACHE"), ("ATHANOR_SANDBOXX", "ATHANOR_SANDBOX")];
+        assert_eq!(found, expected.map(|(name, meant)| (name.to_owned(), meant)));
     }
 }
