@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use support::{Outcome, Project, TRAINING};
 
 /// Results of [`TRAINING`].
@@ -19,19 +23,24 @@ results: { training: model.metrics, given: given, not-given: not-given }
 /// Variable without which a device that computes on the CPU does not count.
 const SOFTWARE: &str = "ATHANOR_VULKAN_SOFTWARE";
 
-/// Outcome of the program with the devices of Mesa's that compute on the CPU and no others; whether they count is said.
-fn on_the_cpu(project: &Project, counts: bool, arguments: &[&str]) -> Outcome {
+/// The program with the devices of Mesa's that compute on the CPU and no others; whether they count is said.
+fn command(project: &Project, counts: bool, arguments: &[&str]) -> Command {
     let mut command = project.command(arguments);
     command
         .env_remove("ATHANOR_VULKAN_DEVICES")
         .env("ATHANOR_GPU_API", "vulkan")
         .env(SOFTWARE, if counts { "1" } else { "0" });
-    Outcome::of(command)
+    command
 }
 
-/// A project, where this build and this machine have what it needs.
-fn project() -> Option<Project> {
-    let project = Project::new(&TRAINING.replace(RESULTS, MORE));
+fn on_the_cpu(project: &Project, counts: bool, arguments: &[&str]) -> Outcome {
+    Outcome::of(command(project, counts, arguments))
+}
+
+/// A project with [`TRAINING`] changed, where this build and this machine have what it needs.
+fn project(changes: &[(&str, &str)]) -> Option<Project> {
+    let change = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+    let project = Project::new(&changes.iter().fold(TRAINING.to_owned(), change));
     let found = on_the_cpu(&project, true, &["find-vulkan"]).out;
     if !found.contains("\"is_software\":true") {
         support::skips("no device of Vulkan's computes on the CPU, or this build has no use for one");
@@ -42,7 +51,7 @@ fn project() -> Option<Project> {
 
 #[test]
 fn a_device_that_computes_on_the_cpu_is_used_only_when_it_is_asked_for() {
-    let Some(project) = project() else { return };
+    let Some(project) = project(&[(RESULTS, MORE)]) else { return };
     let devices = on_the_cpu(&project, false, &["devices"]).out;
     if devices.contains("vulkan0") {
         return support::skips("there is another GPU as well");
@@ -59,7 +68,7 @@ fn a_device_that_computes_on_the_cpu_is_used_only_when_it_is_asked_for() {
 
 #[test]
 fn a_stage_computes_on_the_gpu_that_it_is_given_and_the_record_names_it() {
-    let Some(project) = project() else { return };
+    let Some(project) = project(&[(RESULTS, MORE)]) else { return };
     let made = on_the_cpu(&project, true, &["run", "p.yaml", "--gpus", "vulkan0"]);
     assert_eq!(made.code, 0, "{made:?}");
     assert_eq!(project.read("results/t/given"), "[0] []\n");
@@ -67,4 +76,146 @@ fn a_stage_computes_on_the_gpu_that_it_is_given_and_the_record_names_it() {
     let explained = on_the_cpu(&project, true, &["explain", "p.yaml", "model"]).out;
     assert!(explained.contains("It was computed on Vulkan GPU, llvmpipe"), "{explained}");
     assert!(explained.contains(", in float32."), "{explained}");
+}
+
+/// Metrics and both checkpoints of the training, and what was computed with it.
+const TRAINED: &str = "  predicted:
+    kind: predict
+    inputs: { checkpoint: model.checkpoint, images: test }
+    params: { batch: 8 }
+    resources: { gpus: 1 }
+results: { metrics: model.metrics, checkpoint: model.checkpoint, last: model.last, predicted: predicted }
+";
+
+/// All files of the results.
+fn results(project: &Project) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![project.path("results/t")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.file_name().unwrap().to_str().unwrap() {
+                name if name.starts_with('.') => {}
+                _ if path.is_dir() => folders.push(path),
+                _ => found.push((path.display().to_string(), std::fs::read(&path).unwrap())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Runs `stage` until it has told its progress `times` times, and kills the run.
+fn kill(project: &Project, stage: &str, times: usize) {
+    let mut run = command(project, true, &["run", "p.yaml", stage, "--json", "--gpus", "vulkan0"]);
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let progress = format!(r#""event":"progress","instance":"{stage}""#);
+    let lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let seen = lines.filter(|line| line.contains(&progress)).take(times).count();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_eq!(seen, times, "{stage} was over too soon");
+}
+
+fn finish(project: &Project, arguments: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let made = on_the_cpu(project, true, &[&["run", "p.yaml", "--gpus", "vulkan0"], arguments].concat());
+    assert_eq!(made.code, 0, "{made:?}");
+    results(project)
+}
+
+#[test]
+fn what_was_killed_ends_with_the_bytes_of_what_was_not() {
+    let changes = [("epochs: 1 }", "epochs: 1, save_every: 0 }"), ("test: 8", "test: 16"), (RESULTS, TRAINED)];
+    let Some(project) = project(&changes) else { return };
+    let went_on = |stage| {
+        let log = on_the_cpu(&project, true, &["logs", "p.yaml", stage]).out;
+        log.lines().any(|line| line.starts_with("continues "))
+    };
+    let whole = finish(&project, &[]);
+    assert!(
+        finish(&project, &["--force", "model", "--force", "predicted"]) == whole,
+        "a second time is not as the first"
+    );
+    // In the middle of the only epoch, and after its last step.
+    for times in [2, 4] {
+        std::fs::remove_dir_all(project.path(".athanor")).unwrap();
+        kill(&project, "model", times);
+        finish(&project, &["model"]);
+        assert!(went_on("model"), "it began from nothing");
+        kill(&project, "predicted", 2);
+        assert!(finish(&project, &[]) == whole, "killed at {times}, it is not what it is in one go");
+        assert!(went_on("predicted"), "it began from nothing");
+    }
+}
+
+/// A second device like the first: the driver once more, from a copy of its library.
+fn with_two_devices(project: &Project, command: &mut Command) -> bool {
+    let manifests = std::env::var("VK_ICD_FILENAMES").unwrap_or_default();
+    let Ok(text) = std::fs::read_to_string(&manifests) else { return false };
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let library = Path::new(manifest["ICD"]["library_path"].as_str().unwrap()).to_owned();
+    let copy = project.path("driver.so");
+    if !library.is_absolute() || std::fs::copy(library, &copy).is_err() {
+        return false;
+    }
+    manifest["ICD"]["library_path"] = copy.to_str().unwrap().into();
+    project.write("driver.json", &manifest.to_string());
+    command.env("VK_ICD_FILENAMES", format!("{manifests}:{}", project.path("driver.json").display()));
+    true
+}
+
+#[test]
+fn two_devices_train_what_one_does() {
+    let changes =
+        [("batch: 8", "batch: 4, accumulation: 2"), ("model.metrics", "model.last"), ("train: 24", "train: 8")];
+    let Some(project) = project(&changes) else { return };
+    let one = finish(&project, &[]);
+    project.edit("gpus: 1", "gpus: 2");
+    let mut command = command(&project, true, &["run", "p.yaml", "--gpus", "vulkan0,vulkan1", "--force", "model"]);
+    if !with_two_devices(&project, &mut command) {
+        return support::skips("VK_ICD_FILENAMES does not name the driver's manifest");
+    }
+    let made = Outcome::of(command);
+    assert_eq!(made.code, 0, "{made:?}");
+    let explained = on_the_cpu(&project, true, &["explain", "p.yaml", "model"]).out;
+    assert!(explained.contains("It was computed on 2 Vulkan GPUs"), "{explained}");
+    assert!(results(&project) == one, "the number of devices shows in the results");
+}
+
+/// The same networks, trained on the CPU, asked on a GPU and on the CPU.
+const ASKED: &str = "  people:
+    kind: command
+    inputs: { table: cells.train }
+    run: awk -F, -v OFS=, 'NR == 1 { print } NR > 1 { print $1, NR % 2 }' ${{ inputs.table }} > ${{ outputs.table }}
+    outputs: { table: people.csv }
+  metric:
+    kind: train_metric
+    inputs: { images: train, train: people, validation: people }
+    params: { arch: resnet18, identity: Target, size: 32, batch: 8, epochs: 1 }
+  predict: { kind: predict, inputs: { checkpoint: model.checkpoint, images: test }, resources: { gpus: 1 } }
+  predict-cpu: { kind: predict, inputs: { checkpoint: model.checkpoint, images: test } }
+  embed: { kind: embed, inputs: { checkpoint: metric.checkpoint, images: test }, resources: { gpus: 1 } }
+  embed-cpu: { kind: embed, inputs: { checkpoint: metric.checkpoint, images: test } }
+results: { predict: predict, predict-cpu: predict-cpu, embed: embed, embed-cpu: embed-cpu }
+";
+
+/// Numbers of a matrix: NumPy's format, whose header says how long it is.
+fn matrix(project: &Project, name: &str) -> Vec<f64> {
+    let bytes = std::fs::read(project.path(&format!("results/t/{name}/values.npy"))).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[header..].chunks(8).map(|value| f64::from_le_bytes(value.try_into().unwrap())).collect()
+}
+
+#[test]
+fn predictions_and_features_are_those_of_the_cpu() {
+    let Some(project) = project(&[("    resources: { gpus: 1 }\n", ""), (RESULTS, ASKED)]) else { return };
+    finish(&project, &[]);
+    for kind in ["predict", "embed"] {
+        let (gpu, cpu) = (matrix(&project, kind), matrix(&project, &format!("{kind}-cpu")));
+        let largest = cpu.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        assert_eq!(gpu.len(), cpu.len());
+        assert!(largest > 0.0 && gpu != cpu, "{kind}: the CPU's bytes are not a GPU's");
+        let differs =
+            gpu.iter().zip(&cpu).map(|(gpu, cpu)| (gpu - cpu).abs()).find(|by| *by > 1e-3 * largest || by.is_nan());
+        assert!(differs.is_none(), "{kind}: {differs:?}, of {largest}");
+    }
 }

@@ -6,7 +6,7 @@
 //! after those of all passes before it ([`BatchStatistics::apply_to`]). Passes may then run concurrently.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::prelude::*;
@@ -33,8 +33,9 @@ struct Pass {
 /// Statistics of one batch by the batch norms of a network.
 #[derive(Debug, Default)]
 pub struct BatchStatistics {
-    /// Mean and unbiased variance, each `[channel]`, by the number of the batch norm's `weight`.
-    by_weight: HashMap<ParamId, MeanVariance>,
+    /// Mean and unbiased variance, each `[channel]`, by the number of the batch norm's `weight`, and in its order: devices hear
+    /// of tensors that are moved or no longer needed, and what they are told in a step may not differ from process to process.
+    by_weight: BTreeMap<ParamId, MeanVariance>,
 }
 
 #[derive(Debug)]

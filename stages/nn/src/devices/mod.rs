@@ -1,6 +1,7 @@
 //! The devices that a stage computes on.
 
 pub mod cuda;
+mod flush;
 pub mod gpu_api;
 mod instructions;
 mod kernel_cache;
@@ -18,6 +19,7 @@ use athanor_kernels::InstructionSet;
 use burn::prelude::*;
 use burn::tensor::FloatDType;
 
+pub use flush::flush;
 pub use gpu_api::{GPU_API_VARIABLE, GpuApi};
 pub use instructions::{INSTRUCTION_SET_VARIABLE, UnknownInstructionSet, check_instruction_set, instruction_set};
 pub(crate) use kernel_cache::kernels_folder;
@@ -126,7 +128,7 @@ impl std::fmt::Display for Devices {
 /// device, and there is no session. A process that uses no GPU does not load the driver's library.
 ///
 /// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA or Vulkan is a GPU even where
-/// there is none, and with Vulkan is none of those that are opened here. An optimiser moves its state to the parameters' device.
+/// there is none, and with Vulkan is none of those that are opened here.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.

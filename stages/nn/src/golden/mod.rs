@@ -18,6 +18,6 @@ pub use cpu::{CpuComparison, compare_with_cpu};
 pub use file::GoldenError;
 pub use gathered::{GatheredCase, compare_gathered};
 pub use losses::{LossCases, compare_losses};
-pub use models::{ModelCase, ModelCases, compare_model};
+pub use models::{ModelCase, ModelCases, compare_model, gradient_norms};
 pub use network::Mode;
 pub use optim::{OptimiserSteps, compare_adam};

@@ -107,6 +107,18 @@ pub fn compare_model(case: &ModelCase, mode: Mode, dtype: DType, tolerance: f64,
     comparisons
 }
 
+/// Norm of the gradient of each parameter in training, by name: in `dtype` on a device, and as stored.
+pub fn gradient_norms(case: &ModelCase, dtype: DType, device: &Device) -> BTreeMap<String, [f64; 2]> {
+    let ModelCase { architecture, stem_pool, size, batch, noise, train, .. } = case;
+    let images = Images { noise, batch: *batch, side: *size };
+    let network = Network { architecture: *architecture, stem_pool: *stem_pool };
+    let pass = pass(network, images, Mode::Train, Types { parameters: dtype, images: dtype }, device);
+    let norm = |values: &TensorData| values.iter::<f64>().map(|value| value * value).sum::<f64>().sqrt();
+    let stored =
+        |name: &str| train.gradients.get(name).and_then(|summary| summary.first().copied()).unwrap_or(f64::NAN);
+    pass.gradients.iter().map(|(name, values)| (name.clone(), [norm(values), stored(name)])).collect()
+}
+
 /// The tensor that differs most from its stored summary, and by how much: NaN if only one side has it.
 pub(super) fn worst(
     ours: &BTreeMap<String, TensorData>,

@@ -60,7 +60,7 @@ pub fn compare_adam(steps: &OptimiserSteps, plain: &Device) -> Vec<Comparison> {
         weight: Param::from_tensor(tensor("weight", [3, 4], &device)),
         bias: Param::from_tensor(tensor("bias", [3], &device)),
     };
-    let mut optimiser = adam();
+    let mut optimiser = adam(plain);
     let mut comparisons = Vec::new();
     for (number, step) in steps.0.iter().enumerate() {
         let mut compare = |what: &str, difference| {

@@ -4,7 +4,7 @@ mod partial_outputs;
 
 use std::time::Instant;
 
-use athanor_nn::devices::{Devices, Tuning, with_workers};
+use athanor_nn::devices::{Devices, Tuning, flush, with_workers};
 use athanor_nn::models::Architecture;
 use burn::module::Module;
 use burn::prelude::*;
@@ -81,7 +81,10 @@ impl InferenceJob<'_> {
         }
         let side = self.preprocessing.side;
         let batches = Batches { pool: self.pool, side, size: self.batch, threads: context.threads };
+        // Networks were just loaded, in this thread.
+        devices.iter().for_each(flush);
         let say = |(model, device): &mut (M, Device), batch: Batch| {
+            flush(device);
             let images = self.preprocessing.normalisation.images(batch.bytes, batch.positions.len(), side, device);
             infer(model, self.precision.cast(images), batch.positions.start)
         };

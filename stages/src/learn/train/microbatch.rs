@@ -6,6 +6,7 @@ use burn::prelude::*;
 
 use super::config::TrainingConfig;
 use super::task::TrainingTask;
+use athanor_nn::devices::flush;
 use athanor_nn::forward_context::{BatchStatistics, training_pass};
 use athanor_nn::gathered::with_gradient;
 use athanor_nn::transfer::gradients_on;
@@ -71,6 +72,13 @@ pub(crate) struct PassContext<'a, T: TrainingTask> {
 impl<T: TrainingTask> PassContext<'_, T> {
     /// Does a pass. `kept` are outputs whose activations are kept from one pass to the next.
     pub(crate) fn run(&self, pass: Pass, kept: &mut Option<Tensor<2>>) -> PassOutput {
+        flush(self.device);
+        let output = self.compute(pass, kept);
+        flush(self.device);
+        output
+    }
+
+    fn compute(&self, pass: Pass, kept: &mut Option<Tensor<2>>) -> PassOutput {
         match pass {
             Pass::Whole(microbatch) => self.whole(microbatch),
             Pass::Forward { microbatch, keep: true } => {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use athanor_nn::devices::flush;
 use athanor_nn::models::Model;
 use athanor_nn::weights::{Pretrained, Unwrapped, load_pretrained, save_checkpoint_with};
 use athanor_random::Random;
@@ -114,6 +115,7 @@ impl TrainingData {
                     return Err(StageError::Interrupted);
                 }
                 let count = batch.positions.len();
+                flush(device);
                 let inputs = self.preprocessing.normalisation.images(batch.bytes, count, side, device);
                 let loss = loss(precision.cast(inputs), batch.positions);
                 sum += f64::from(loss.into_scalar::<f32>()) * count as f64;

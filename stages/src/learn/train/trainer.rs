@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use athanor_cache::Digest;
-use athanor_nn::devices::{DeviceWorkers, Devices, Tuning, with_workers};
+use athanor_nn::devices::{DeviceWorkers, Devices, Tuning, flush, with_workers};
 use athanor_nn::models::Model;
 use athanor_nn::optim::{adam, clip_gradient_norm};
 use athanor_nn::weights::{load_state_dict, state_dict};
@@ -108,7 +108,7 @@ fn begin<T: TrainingTask>(
     context: &StageContext<'_>,
 ) -> Result<StartingPoint<T::Model>, StageError> {
     device.seed(random_stream(context.seed, RandomUse::Weights, 0).bits());
-    let (model, optimiser) = (number_parameters(task.init_model(device, |text| context.log(text))?), adam());
+    let (model, optimiser) = (number_parameters(task.init_model(device, |text| context.log(text))?), adam(device));
     let Some(Saved { weights, optimiser: left, progress }) = folder.restore() else {
         return Ok(StartingPoint { model, optimiser, progress: Progress::new() });
     };
@@ -195,9 +195,12 @@ impl<T: TrainingTask> Training<'_, T> {
             let step = Step::new(self.task, self.config, &self.devices, self.workers, &model, epoch);
             let StepOutput { mut gradients, losses, statistics } = step.run(microbatches);
             self.unread.extend(losses);
+            // Gradients may have come from other devices.
+            flush(self.devices.first());
             clip_gradient_norm(&model, &mut gradients, self.config.clip_norm);
             model = self.optimiser.step(rate, model, gradients);
             model = statistics.into_iter().fold(model, |model, statistics| statistics.apply_to(model));
+            flush(self.devices.first());
             self.progress.step += 1;
             if first.is_some() || self.unread.len() >= LOSSES_READ_AT_ONCE {
                 self.read_losses()?;
