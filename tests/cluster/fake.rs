@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{Outcome, Project, wait_for, wait_until, wait_while_running};
+use crate::support::{Outcome, Project, skips, wait_for, wait_until, wait_while_running};
 
 /// A project, and a stand-in for Slurm: each job is a process of this machine, and files say what happens to it.
 pub(crate) struct Cluster {
@@ -126,6 +126,16 @@ impl Cluster {
         let queue = area.join("queues").join(queue);
         wait_while_running(run, "its next request is there", || std::fs::read_dir(&queue).unwrap().count() > 0);
         self.start_jobs();
+    }
+
+    /// Whether copies of inputs find no room on its disk, of which agents leave 10 GiB free; then it says that the test skips.
+    pub(crate) fn lacks_room(&self) -> bool {
+        let disk = rustix::fs::statvfs(self.state.path()).unwrap();
+        let lacks = disk.f_bavail * disk.f_frsize < 11 << 30;
+        if lacks {
+            skips("the disk of temporary files has no 11 GiB free, so that nodes copy no inputs");
+        }
+        lacks
     }
 
     /// Folders that runs share with agents, of which none is left after a run that ended.
