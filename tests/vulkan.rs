@@ -3,7 +3,6 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::{Outcome, Project, TRAINING};
@@ -144,78 +143,5 @@ fn what_was_killed_ends_with_the_bytes_of_what_was_not() {
         kill(&project, "predicted", 2);
         assert!(finish(&project, &[]) == whole, "killed at {times}, it is not what it is in one go");
         assert!(went_on("predicted"), "it began from nothing");
-    }
-}
-
-/// A second device like the first: the driver once more, from a copy of its library.
-fn with_two_devices(project: &Project, command: &mut Command) -> bool {
-    let manifests = std::env::var("VK_ICD_FILENAMES").unwrap_or_default();
-    let Ok(text) = std::fs::read_to_string(&manifests) else { return false };
-    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let library = Path::new(manifest["ICD"]["library_path"].as_str().unwrap()).to_owned();
-    let copy = project.path("driver.so");
-    if !library.is_absolute() || std::fs::copy(library, &copy).is_err() {
-        return false;
-    }
-    manifest["ICD"]["library_path"] = copy.to_str().unwrap().into();
-    project.write("driver.json", &manifest.to_string());
-    command.env("VK_ICD_FILENAMES", format!("{manifests}:{}", project.path("driver.json").display()));
-    true
-}
-
-#[test]
-fn two_devices_train_what_one_does() {
-    let changes =
-        [("batch: 8", "batch: 4, accumulation: 2"), ("model.metrics", "model.last"), ("train: 24", "train: 8")];
-    let Some(project) = project(&changes) else { return };
-    let one = finish(&project, &[]);
-    project.edit("gpus: 1", "gpus: 2");
-    let mut command = command(&project, true, &["run", "p.yaml", "--gpus", "vulkan0,vulkan1", "--force", "model"]);
-    if !with_two_devices(&project, &mut command) {
-        return support::skips("VK_ICD_FILENAMES does not name the driver's manifest");
-    }
-    let made = Outcome::of(command);
-    assert_eq!(made.code, 0, "{made:?}");
-    let explained = on_the_cpu(&project, true, &["explain", "p.yaml", "model"]).out;
-    assert!(explained.contains("It was computed on 2 Vulkan GPUs"), "{explained}");
-    assert!(results(&project) == one, "the number of devices shows in the results");
-}
-
-/// The same networks, trained on the CPU, asked on a GPU and on the CPU.
-const ASKED: &str = "  people:
-    kind: command
-    inputs: { table: cells.train }
-    run: awk -F, -v OFS=, 'NR == 1 { print } NR > 1 { print $1, NR % 2 }' ${{ inputs.table }} > ${{ outputs.table }}
-    outputs: { table: people.csv }
-  metric:
-    kind: train_metric
-    inputs: { images: train, train: people, validation: people }
-    params: { arch: resnet18, identity: Target, size: 32, batch: 8, epochs: 1 }
-  predict: { kind: predict, inputs: { checkpoint: model.checkpoint, images: test }, resources: { gpus: 1 } }
-  predict-cpu: { kind: predict, inputs: { checkpoint: model.checkpoint, images: test } }
-  embed: { kind: embed, inputs: { checkpoint: metric.checkpoint, images: test }, resources: { gpus: 1 } }
-  embed-cpu: { kind: embed, inputs: { checkpoint: metric.checkpoint, images: test } }
-results: { predict: predict, predict-cpu: predict-cpu, embed: embed, embed-cpu: embed-cpu }
-";
-
-/// Numbers of a matrix: NumPy's format, whose header says how long it is.
-fn matrix(project: &Project, name: &str) -> Vec<f64> {
-    let bytes = std::fs::read(project.path(&format!("results/t/{name}/values.npy"))).unwrap();
-    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    bytes[header..].chunks(8).map(|value| f64::from_le_bytes(value.try_into().unwrap())).collect()
-}
-
-#[test]
-fn predictions_and_features_are_those_of_the_cpu() {
-    let Some(project) = project(&[("    resources: { gpus: 1 }\n", ""), (RESULTS, ASKED)]) else { return };
-    finish(&project, &[]);
-    for kind in ["predict", "embed"] {
-        let (gpu, cpu) = (matrix(&project, kind), matrix(&project, &format!("{kind}-cpu")));
-        let largest = cpu.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        assert_eq!(gpu.len(), cpu.len());
-        assert!(largest > 0.0 && gpu != cpu, "{kind}: the CPU's bytes are not a GPU's");
-        let differs =
-            gpu.iter().zip(&cpu).map(|(gpu, cpu)| (gpu - cpu).abs()).find(|by| *by > 1e-3 * largest || by.is_nan());
-        assert!(differs.is_none(), "{kind}: {differs:?}, of {largest}");
     }
 }
