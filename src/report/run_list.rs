@@ -119,6 +119,7 @@ pub(crate) fn text(runs: &[ListedRun], width: Option<usize>) -> String {
         columns.push("METRICS", cells.into_iter());
     } else {
         columns.cut_to(width, SET);
+        columns.leave_out_until(width, &[SET]);
     }
     columns.text()
 }
