@@ -90,6 +90,27 @@ pub enum Operation<'a> {
     RemoveFolder(&'a Path),
 }
 
+impl<'a> Operation<'a> {
+    /// Paths whose files or folders it changes.
+    fn changed(&self) -> [&'a Path; 2] {
+        match *self {
+            Operation::Create(path)
+            | Operation::Append { path, .. }
+            | Operation::Overwrite { path, .. }
+            | Operation::Sync(path)
+            | Operation::SyncAll(path)
+            | Operation::MakeFolder(path)
+            | Operation::SetMode { path, .. }
+            | Operation::Remove(path)
+            | Operation::RemoveFolder(path)
+            | Operation::Copy { to: path, .. }
+            | Operation::Link { to: path, .. }
+            | Operation::LinkSymbolic { at: path, .. } => [path, path],
+            Operation::Rename { from: one, to: other } | Operation::Exchange { one, other } => [one, other],
+        }
+    }
+}
+
 /// A hook between a cache and its disk, for tests.
 pub trait DiskHook: Send + Sync {
     /// Performs an operation by calling `act`, or refuses it.
@@ -139,7 +160,7 @@ impl Disk {
         Disk { root: root.to_owned(), hook, refusal: Arc::default(), is_shared_by_group }
     }
 
-    /// Refuses every change from now on with this error number, before it is tried.
+    /// Refuses every change of the cache from now on with this error number, before it is tried.
     pub(crate) fn refuse_changes(&self, errno: i32) {
         self.refusal.store(errno, Ordering::Relaxed);
     }
@@ -162,7 +183,10 @@ impl Disk {
     }
 
     fn perform<T>(&self, operation: Operation<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        if let Some(refusal) = self.refusal() {
+        // Results can be put elsewhere from a cache that is only read.
+        if let Some(refusal) = self.refusal()
+            && operation.changed().iter().any(|path| path.starts_with(&self.root))
+        {
             return Err(refusal);
         }
         let Some(hook) = &self.hook else { return act() };
