@@ -265,7 +265,7 @@ fn lacks_format_alone(root: &Path, names: &[OsString]) -> bool {
     let is_there = |name: &&str| names.iter().any(|entry| entry == *name);
     let is_area = |name: &&str| is_there(name) && root.join(name).is_dir();
     let are_own = names.iter().all(|name| names::is_own_at_top(name) || name == LOST_AND_FOUND);
-    are_own && !is_there(&names::FORMAT) && names::AREAS.iter().all(|area| is_area(area)) && is_area(&names::PIPELINES)
+    are_own && !is_there(&names::FORMAT) && names::AREAS.iter().all(is_area) && is_area(&names::PIPELINES)
 }
 
 /// Whether `names`, all that is in the folder `root`, is left of a cache whose deletion stopped at the read-only folders of stored

@@ -50,7 +50,7 @@ pub(super) fn write(words: &[String], list: bool, place: &Place) -> Result<Strin
         return Err(NUL);
     }
     let Place { context, is_behind_name } = place;
-    if list && matches!(context, Context::Single | Context::Escaped) || list && is_in_double_quotes(context) {
+    if list && (matches!(context, Context::Single | Context::Escaped) || is_in_double_quotes(context)) {
         return Err(LIST_IN_QUOTES);
     }
     let text = words.join(" ");

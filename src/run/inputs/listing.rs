@@ -49,11 +49,6 @@ fn nothing(pattern: &str, project: &Path) -> String {
     if named == pattern && project.join(named).is_dir() {
         return format!("`{named}` is a folder; `{named}/*` are the files in it, and `{named}/` is the folder itself");
     }
-    if let Some(before) = pattern.strip_suffix("**") {
-        return format!(
-            "no file fits `{pattern}`: `**` stands for folders; `{before}**/*` are the files in all of them"
-        );
-    }
     if pattern.contains('[') && project.join(named).is_file() {
         return format!(
             "no file fits `{pattern}`: `[` begins a choice of characters, and `[[]` is that character itself"
@@ -334,6 +329,8 @@ mod tests {
         assert_eq!(listed("./raw//[b-z].txt"), owned(&["raw/b.txt"]));
         assert_eq!(listed("raw/a.{txt,csv}"), owned(&["raw/a.csv", "raw/a.txt"]));
         assert_eq!(listed("**/*.txt"), owned(&["raw/a.txt", "raw/b.txt", "raw/deep/c.txt", "top.txt"]));
+        let below = ["raw/a.csv", "raw/a.txt", "raw/b.txt", "raw/deep/c.txt", "raw/dir.txt/x"];
+        assert_eq!(listed("raw/**"), owned(&below));
         assert_eq!(listed("raw/.*.txt"), owned(&["raw/.hidden.txt"]));
         assert_eq!(listed("raw/*/"), owned(&["raw/deep", "raw/dir.txt"]));
         assert_eq!(listed("raw/a.txt"), owned(&["raw/a.txt"]));
@@ -345,7 +342,6 @@ mod tests {
             ("*.tif", "no file fits `*.tif`: there is none in the project folder"),
             ("raw/a.txt/*", "no file fits `raw/a.txt/*`: `raw/a.txt` is no folder"),
             ("raw", "`raw` is a folder; `raw/*` are the files in it, and `raw/` is the folder itself"),
-            ("raw/**", "no file fits `raw/**`: `**` stands for folders; `raw/**/*` are the files in all of them"),
             (" ", "`files()` lacks a pattern, such as `files('raw/*.txt')`"),
         ] {
             assert_eq!(listed(pattern), Err(message.to_owned()));

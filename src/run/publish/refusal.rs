@@ -107,7 +107,7 @@ mod tests {
         EISDIR: `/no/such/p/r.csv`: Is a directory (os error 21).
           help: It is in the cache: move away what lies where `/no/such/p` is to be and run again.
         ENOENT: `/no/such/p/r.csv`: No such file or directory (os error 2).
-          help: It is in the cache: move away what lies where `/no/such/p` is to be and run again.
+          help: It is in the cache: `/` takes no files, so put results elsewhere with `--results DIR`.
         EBUSY: `/no/such/p/r.csv`: Device or resource busy (os error 16).
           help: It is in the cache: something is mounted in its place: unmount it and run again.
         EXDEV: `/no/such/p/r.csv`: Invalid cross-device link (os error 18).

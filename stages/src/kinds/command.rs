@@ -41,7 +41,7 @@ Variables that the script is given:
 - `PYTHONPATH`, with `shell: python`: the scratch folder and `src` in it come first.
 - `TMPDIR`: a folder that goes with the stage. `CUDA_VISIBLE_DEVICES` and `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `RAYON_NUM_THREADS`: the GPUs and CPUs that it was given.
 
-Exit status 75 of a stage with state says that it stopped in good order, with its work not done. After an interrupt (it gets SIGTERM, and is killed only at the second one) it counts as interrupted, as any other status does. Without one it is started again at once if it changed its state, whatever `retries` says, up to 100 times a run, and else it has failed. A failure keeps the state and says where it is; `athanor run --fresh-state SELECTOR` drops it, and so does `--force`.
+Exit status 75 of a stage with state says that it stopped in good order, with its work not done. After an interrupt (it gets SIGTERM, and is killed only at the second one) it counts as interrupted, as any other status does. Without one it is started again at once if it changed its state, whatever `retries` says, up to 1,000 times a run, and else it has failed. A failure keeps the state and says where it is; `athanor run --fresh-state SELECTOR` drops it, and so does `--force`.
 
 Variables of your environment that every script gets, as far as they are set (`environment: inherit` in the settings passes all):
 

@@ -181,7 +181,8 @@ const LIST: &str = "Write the classes of a cell with blanks between them: `colum
 
 /// Words that stand only beside each other, in this order and more than once: they may be one class whose name has a blank in it.
 fn inseparable<'t>(cells: impl Iterator<Item = Vec<&'t str>>) -> Option<(&'t str, &'t str)> {
-    let (mut words, mut pairs): (HashMap<&str, usize>, HashMap<(&str, &str), usize>) = Default::default();
+    let mut words: HashMap<&str, usize> = HashMap::new();
+    let mut pairs: HashMap<(&str, &str), usize> = HashMap::new();
     for cell in cells {
         cell.iter().for_each(|word| *words.entry(word).or_default() += 1);
         cell.windows(2).for_each(|pair| *pairs.entry((pair[0], pair[1])).or_default() += 1);

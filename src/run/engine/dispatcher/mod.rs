@@ -47,7 +47,7 @@ struct Running<A> {
 }
 
 /// Maximum number of times that an instance goes on in a pass after it has stopped unasked.
-const MAX_STOPS: u32 = 100;
+const MAX_STOPS: u32 = 1_000;
 
 /// Attempts of an instance that went on from the state of one that had stopped in good order, unasked.
 #[derive(Default)]
@@ -333,7 +333,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             match self.backend.prepare(&self.inputs, id, resolved, claim, options) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(PrepareError::Cache(CacheError::Gone { .. })) => {
-                    self.defer(id, "a stored input of it was lost".to_owned())
+                    self.defer(id, "a stored input of it was lost".to_owned());
                 }
                 Err(error) => self.fail(id, &Failure::of_error("", &error)),
             }
