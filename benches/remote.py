@@ -3,7 +3,7 @@
 Usage: python3 benches/remote.py PROGRAM FOLDER [--files N] [--bytes N] [--s3 BUCKET] [--dvc PROGRAM] [--limit SECONDS] [--tools TOOL …]
 
 The storage is a folder, or with --s3 a bucket of the server that AWS_ENDPOINT_URL names, which AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
-open. Tools: athanor, rclone (where it is installed), dvc (where it is named); default: all. What a tool has put there stays in the bucket,
+open. Tools: athanor, rclone (where it is installed), dvc (where it is named); default: all. Files that a tool has put there stay in the bucket,
 under its name. FOLDER is made, needs room for four times the data, and is removed. Prints lines of a table, each with the load of the
 machine; a command that takes longer than the limit is ended, and so are the tool's further ones with these files.
 """

@@ -127,7 +127,7 @@ fn one_more_image_costs_one_image_and_one_less_costs_none() {
     assert_eq!(counts(&project, "statistics"), (36, 4));
     assert_eq!(counts(&project, "hashes"), (27, 3));
     let log = project.athanor(&["logs", "p.yaml", "packed"]).out;
-    assert!(log.contains("1 images decoded"), "{log}");
+    assert!(log.contains("1 image decoded"), "{log}");
     for channel in CHANNELS {
         std::fs::remove_file(project.path(&format!("data/id-3_{channel}.png"))).unwrap();
     }

@@ -39,8 +39,10 @@ pub(crate) struct Answer {
     pub out: String,
     /// Beginning of its standard error.
     pub err: String,
-    /// Whether either was longer than what is kept.
-    pub is_cut: bool,
+    /// Whether its standard output was longer than what is kept.
+    pub out_is_cut: bool,
+    /// Whether its standard error was.
+    pub err_is_cut: bool,
 }
 
 impl Answer {
@@ -65,8 +67,9 @@ pub(crate) fn answer_of(command: &mut Command, patience: &Patience<'_>) -> io::R
     let status = wait_for(&mut child, patience);
     own_processes::ended(child.id());
     let Some(status) = status? else { return Ok(None) };
-    let is_cut = [&out, &err].into_iter().any(|file| file.metadata().is_ok_and(|found| found.len() > LONGEST));
-    Ok(Some(Answer { status, out: text_in(&mut out)?, err: text_in(&mut err)?, is_cut }))
+    let is_cut = |file: &File| file.metadata().is_ok_and(|found| found.len() > LONGEST);
+    let (out_is_cut, err_is_cut) = (is_cut(&out), is_cut(&err));
+    Ok(Some(Answer { status, out: text_in(&mut out)?, err: text_in(&mut err)?, out_is_cut, err_is_cut }))
 }
 
 /// The beginning of what was written into a file.

@@ -135,7 +135,7 @@ fn wrapped_from(text: &str, first: usize, others: usize) -> String {
     wrapped_in(text, WIDTH, &" ".repeat(first), others)
 }
 
-/// A text in lines of `width`, the first of which begins with `first` and all others with so many blanks.
+/// A text in lines of `width`, the first of which begins with `first` and all others with as many blanks.
 fn wrapped_in(text: &str, width: usize, first: &str, others: usize) -> String {
     let others = " ".repeat(others);
     let options = Options::new(width).initial_indent(first).subsequent_indent(&others).break_words(false);

@@ -56,7 +56,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A name in so many columns of a terminal: its beginning and its end, which tell instances apart.
+/// A name in a number of columns of a terminal: its beginning and its end, which tell instances apart.
 pub(crate) fn cut(name: &str, room: usize) -> String {
     if display_width(name) <= room {
         return name.to_owned();

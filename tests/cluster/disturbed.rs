@@ -44,7 +44,7 @@ fn requests_that_an_agent_took_before_it_was_killed_are_repeated() {
         cluster.set("hold", "Priority\n");
         let mut run = start(&cluster);
         wait_while_running(&mut run, "its job waits", || cluster.get("polls").contains("poll"));
-        // What an agent leaves that is killed between two system calls.
+        // An agent leaves this that is killed between two system calls.
         let (queue, agent) = (names(shared(&cluster).join("queues")), shared(&cluster).join("agents/j00001.r000"));
         let request = names(queue[0].clone()).remove(0);
         fs::create_dir(&agent).unwrap();

@@ -54,8 +54,8 @@ FEW, MANY = 2, 6
 OTHERS = ("75", "80", "100", "120")
 A_NIGHT = 200
 
-# Microseconds after which CubeCL takes the first matrix multiplication and reduction that runs, and tries no other (`fake/cuda.c`). What a
-# step launches then depends on no choice among them, and half of the kernels are compiled.
+# Microseconds after which CubeCL takes the first matrix multiplication and reduction that runs, and tries no other (`fake/cuda.c`). The
+# launches of a step then depend on no choice among them, and half of the kernels are compiled.
 PROBE_OF_A_SLOW_CARD = "30000"
 
 HEADERS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", "mma.h", "crt/mma.h", "cccl/cuda/barrier")

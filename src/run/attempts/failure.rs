@@ -192,7 +192,11 @@ impl Failure {
             };
             self.help = Some(help.to_owned());
         }
-        if self.help.is_none() && self.log_tail.is_empty() && self.cause.starts_with(ENDED) {
+        if self.help.is_none()
+            && self.log_tail.is_empty()
+            && self.cause.starts_with(ENDED)
+            && !self.cause.contains("signal")
+        {
             self.help = Some(WITHOUT_A_WORD.to_owned());
         }
         self

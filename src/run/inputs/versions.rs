@@ -9,7 +9,7 @@ use std::time::Duration;
 use athanor_cache::{Cache, Digest};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::language::{ContainerEngine, Diagnostics};
 use crate::plan::{CommandLine, Instance, InstanceId, Plan, Work};
@@ -51,17 +51,31 @@ impl Versions {
     /// A version command, the variables that the stage sets, the names of those of the user's that it gets, and the image that it is asked
     /// in, as one text.
     fn key_of(&self, question: &str, command: &CommandLine) -> String {
-        let env: BTreeMap<&str, &str> =
-            command.env.iter().map(|variable| (&*variable.name, &*variable.value)).collect();
-        let mut key = vec![json!(question), json!(env)];
-        if command.container.is_some() {
-            key.push(json!(self.image(command).map(|image| &image.digest)));
-        }
+        let mut key = self.asked_of(question, command);
         if !command.env_passthrough.is_empty() {
             let passed: BTreeSet<String> = command.env_passthrough.iter().map(|name| json!(name).to_string()).collect();
             key.push(json!({ "passed": passed }));
         }
-        serde_json::Value::from(key).to_string()
+        Value::from(key).to_string()
+    }
+
+    /// The same without the names of variables that are passed on.
+    fn asked_of(&self, question: &str, command: &CommandLine) -> Vec<Value> {
+        let env: BTreeMap<&str, &str> =
+            command.env.iter().map(|variable| (&*variable.name, &*variable.value)).collect();
+        let mut asked = vec![json!(question), json!(env)];
+        if command.container.is_some() {
+            asked.push(json!(self.image(command).map(|image| &image.digest)));
+        }
+        asked
+    }
+
+    /// An answer to a command's question that was asked with other variables passed on; a run asks anew.
+    fn similar(&self, question: &str, command: &CommandLine) -> Option<&String> {
+        let asked = Value::from(self.asked_of(question, command)).to_string();
+        let with_variables = format!("{},{{\"passed\"", asked.trim_end_matches(']'));
+        let mut others = self.answers.iter().filter(|(key, _)| **key == asked || key.starts_with(&with_variables));
+        others.next().map(|(_, answer)| answer)
     }
 
     /// Image of a command's container, if it has one that is known.
@@ -72,7 +86,7 @@ impl Versions {
     /// Answers for a command, in the order of its questions; `None` for one that was never asked.
     pub fn of<'v>(&'v self, command: &'v CommandLine) -> impl Iterator<Item = (&'v str, Option<&'v str>)> {
         let answer = |question: &'v String| {
-            let answer = self.answers.get(&self.key_of(question, command));
+            let answer = self.answers.get(&self.key_of(question, command)).or_else(|| self.similar(question, command));
             (question.as_str(), answer.map(String::as_str))
         };
         command.versions.iter().map(answer)
@@ -199,8 +213,9 @@ fn answer(
     if !answer.status.success() {
         return Err(answer.failure());
     }
-    if answer.is_cut {
-        // What comes behind that would not count.
+    let is_cut = if answer.out.is_empty() { answer.err_is_cut } else { answer.out_is_cut };
+    if is_cut {
+        // Nothing behind that would count.
         return Err(format!("wrote more than {} MiB: let it write a digest of that (`… | sha256sum`)", LONGEST >> 20));
     }
     let text = if answer.out.is_empty() { answer.err } else { answer.out };

@@ -49,7 +49,10 @@ fn help(source: &io::Error, path: &Path, target: &Path) -> Option<String> {
         // Folders are made on the way: this one takes none.
         Errno::ENOENT => {
             let there = target.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-            format!("{ELSEWHERE}: `{}` takes no files, so put results elsewhere with `--results DIR`.", there.display())
+            let there = there.display();
+            format!(
+                "{ELSEWHERE}: no folder could be made in `{there}`. Put results elsewhere (`--results DIR`, of `restore` `--to DIR`), or run again."
+            )
         }
         Errno::EBUSY => format!("{ELSEWHERE}: something is mounted in its place: unmount it and run again."),
         Errno::EXDEV => format!(
@@ -107,7 +110,7 @@ mod tests {
         EISDIR: `/no/such/p/r.csv`: Is a directory (os error 21).
           help: It is in the cache: move away what lies where `/no/such/p` is to be and run again.
         ENOENT: `/no/such/p/r.csv`: No such file or directory (os error 2).
-          help: It is in the cache: `/` takes no files, so put results elsewhere with `--results DIR`.
+          help: It is in the cache: no folder could be made in `/`. Put results elsewhere (`--results DIR`, of `restore` `--to DIR`), or run again.
         EBUSY: `/no/such/p/r.csv`: Device or resource busy (os error 16).
           help: It is in the cache: something is mounted in its place: unmount it and run again.
         EXDEV: `/no/such/p/r.csv`: Invalid cross-device link (os error 18).

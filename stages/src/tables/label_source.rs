@@ -115,7 +115,7 @@ impl LabelSource<'_> {
                 "Empty the cells of rows without a class, or name the classes with `classes`, this one among them.",
             ));
         }
-        if let Some((row, word)) = rows().find(|(_, word)| word.starts_with('[')) {
+        if let Some((row, word)) = rows().find(|(_, word)| begins_list(word)) {
             return Err(table.error(row, format!("`{word}` looks like the beginning of a list")).with_help(LIST));
         }
         let are_whole = rows().all(|(_, word)| whole(word).parse::<u64>().is_ok());
@@ -176,8 +176,16 @@ impl LabelSource<'_> {
     }
 }
 
+/// Whether a word is the beginning of a list in Python's notation, and not merely a name in brackets.
+fn begins_list(word: &str) -> bool {
+    let inside = word.strip_prefix('[').map(str::trim_start);
+    inside.is_some_and(|inside| {
+        inside.contains([',', '\'', '"']) || inside.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    })
+}
+
 /// Advice for cells that hold a list in Python's notation.
-const LIST: &str = "Write the classes of a cell with blanks between them: `column.map(lambda list: \" \".join(map(str, list)))` in pandas.";
+const LIST: &str = "Write the classes of a cell with blanks between them: `column.map(lambda list: \" \".join(map(str, list)))` in pandas. Classes that are called so are named with `classes`.";
 
 /// Words that stand only beside each other, in this order and more than once: they may be one class whose name has a blank in it.
 fn inseparable<'t>(cells: impl Iterator<Item = Vec<&'t str>>) -> Option<(&'t str, &'t str)> {

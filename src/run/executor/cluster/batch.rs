@@ -88,8 +88,10 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// Whether fewer jobs at once may be taken.
-    fn is_of_number(&self) -> bool {
-        ["Invalid job array", "MaxSubmit", "submit limit"].iter().any(|sign| self.message.contains(sign))
+    pub(super) fn is_of_number(&self) -> bool {
+        let is_full = ["MaxSubmit", "submit limit"].iter().any(|sign| self.message.contains(sign));
+        // Slurm's sentence about any limit names all sorts of them, also of those that a job exceeds by itself.
+        self.message.contains("Invalid job array") || (is_full && self.is_for_now)
     }
 }
 

@@ -106,6 +106,7 @@ mod tests {
             ("AssocMaxCpuPerJobLimit", false),
         ] {
             assert_eq!(refusal(reason).is_for_now, is_for_now, "{reason}");
+            assert_eq!(refusal(reason).is_of_number(), is_for_now, "no number of jobs is small enough for {reason}");
         }
     }
 }

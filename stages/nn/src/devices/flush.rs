@@ -2,7 +2,7 @@
 
 use burn::prelude::Device;
 
-/// Hands over what this thread has asked of a device, without waiting for results.
+/// Hands over what this thread has asked of a device, without waiting for results; memory of transfers may be waited for.
 ///
 /// GPUs fuse operations with those before and after them, and what is fused decides how results round. A process that goes on
 /// with the work of another begins between two pieces of it, so that none of them may be fused with anything of another piece: whoever

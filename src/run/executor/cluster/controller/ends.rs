@@ -111,7 +111,7 @@ impl Controller {
         }
     }
 
-    /// Notes attempts that an agent took and that it did not come to tell of.
+    /// Notes attempts that an agent took and did not report.
     fn note_taken(&mut self, agent: &str) {
         for file in names(&self.folder.shared.agent(agent)) {
             let is_of_file = |attempt: &&mut Attempt| attempt.file == file && matches!(attempt.step, Step::Queued(_));
