@@ -27,5 +27,6 @@ fn tensorboard_reads_the_curves_of_all_results() {
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "model[fold=0] {'loss': [(1, 0.1), (2, 0.2), (3, 0.3)]}");
     assert_eq!(lines[1], "model[fold=1] {'loss': [(1, 0.11), (2, 0.21), (3, 0.31)]}");
-    assert!(lines.len() == 3 && lines[2].starts_with("report {'f1': ["), "{out}");
+    // The stage `report` has a number and no curve.
+    assert_eq!(lines.len(), 2, "{out}");
 }
