@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -80,6 +81,22 @@ fn threads(process: Pid) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     tasks.map(|task| ["comm", "wchan", "syscall"].map(|name| read(task.path().join(name))).join(" ")).collect()
+}
+
+impl Drop for Project {
+    /// Lets the folders of stored results be removed, which an ordinary user cannot do as they are.
+    fn drop(&mut self) {
+        unlock(self.folder.path());
+    }
+}
+
+/// Makes a folder and all folders below it writable.
+fn unlock(folder: &Path) {
+    let is_folder = folder.symlink_metadata().is_ok_and(|found| found.is_dir());
+    // A folder that cannot be unlocked stays behind.
+    if is_folder && std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).is_ok() {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().for_each(|entry| unlock(&entry.path()));
+    }
 }
 
 impl Project {
