@@ -35,6 +35,7 @@ pub mod session;
 pub mod state;
 pub(crate) mod status;
 pub(crate) mod suspects;
+mod write_from_front;
 
 pub(crate) use executor::cluster::{AgentHost, agent_main};
 pub use executor::cluster::{QueueCommands, SlurmConfig};

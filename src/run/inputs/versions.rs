@@ -70,7 +70,7 @@ impl Versions {
         asked
     }
 
-    /// An answer to a command's question that was asked with other variables passed on; a run asks anew.
+    /// An answer to a command's question that was asked with other variables passed on; a run asks again.
     fn similar(&self, question: &str, command: &CommandLine) -> Option<&String> {
         let asked = Value::from(self.asked_of(question, command)).to_string();
         let with_variables = format!("{},{{\"passed\"", asked.trim_end_matches(']'));

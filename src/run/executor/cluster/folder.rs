@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use athanor_cache::{Cache, CacheError, Lock, remove_tree};
 
+use crate::run::write_from_front::write_from_front;
+
 /// Name of the folder in that of the pipeline's history.
 const AREA: &str = "cluster";
 /// Names of the folders in it.
@@ -200,20 +202,7 @@ pub(super) fn stop_request(name: &str) -> Option<(&str, bool)> {
 /// a full disk or while a server is away, stay in `lines`; the next call goes on with them.
 pub(super) fn append(folder: &Path, lines: &mut Vec<u8>, create: bool) -> io::Result<()> {
     let path = folder.join(LINES);
-    write_out(&mut OpenOptions::new().append(true).create(create).mode(0o600).open(path)?, lines)
-}
-
-/// Writes `bytes`, of which those stay that cannot be written.
-fn write_out(to: &mut impl Write, bytes: &mut Vec<u8>) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match to.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => drop(bytes.drain(..written)),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    write_from_front(&mut OpenOptions::new().append(true).create(create).mode(0o600).open(path)?, lines)
 }
 
 /// Reader of an agent's lines.
@@ -281,11 +270,11 @@ mod tests {
     #[test]
     fn lines_that_a_full_disk_cuts_off_are_completed_later() {
         let (mut disk, mut lines) = (Disk(Vec::new(), 6), b"one\ntwo\n".to_vec());
-        write_out(&mut disk, &mut lines).unwrap_err();
-        write_out(&mut disk, &mut lines).unwrap_err();
+        write_from_front(&mut disk, &mut lines).unwrap_err();
+        write_from_front(&mut disk, &mut lines).unwrap_err();
         lines.extend_from_slice(b"three\n");
         disk.1 = 100;
-        write_out(&mut disk, &mut lines).unwrap();
+        write_from_front(&mut disk, &mut lines).unwrap();
         assert_eq!((disk.0, lines), (b"one\ntwo\nthree\n".to_vec(), Vec::new()));
     }
 

@@ -217,7 +217,7 @@ fn written(from: String, paths: &[String]) -> InputError {
 
 /// End of a sentence about files that changed in a folder of the project.
 fn remedy(files: &str) -> &'static str {
-    if files.is_empty() { "." } else { ", or list what is no content in `.athanorignore`." }
+    if files.is_empty() { "." } else { ", or list files that are no content in `.athanorignore`." }
 }
 
 /// Files, as the middle of a sentence: empty if there are none.

@@ -4,7 +4,7 @@
 //! seals. Logs of runs without a number are of an earlier format and have no seals.
 
 use std::fs::{self, File};
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::BufRead;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use athanor_cache::Digest;
 
 use crate::events::{EventSink, RunEvent, Stamped};
 use crate::run::state::history::{History, RunId};
+use crate::run::write_from_front::write_from_front;
 
 /// Digits of a line's seal.
 const SEAL_DIGITS: usize = 16;
@@ -158,19 +159,6 @@ impl RunLog {
         }
         Ok(())
     }
-}
-
-/// Writes bytes and removes those that were written.
-fn write_from_front(file: &mut File, bytes: &mut Vec<u8>) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => drop(bytes.drain(..count)),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 impl EventSink for RunLog {
