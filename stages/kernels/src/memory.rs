@@ -6,26 +6,26 @@ use std::ops::Range;
 
 /// A slice whose disjoint parts several threads write.
 #[derive(Clone, Copy)]
-pub(crate) struct SharedMut<'a> {
-    start: *mut f32,
+pub(crate) struct SharedMut<'a, T = f32> {
+    start: *mut T,
     length: usize,
-    memory: PhantomData<&'a mut [f32]>,
+    memory: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: It is a pointer, which by itself reads and writes nothing; who does must know that no other thread does the
 // same.
-unsafe impl Send for SharedMut<'_> {}
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
 // SAFETY: As above.
-unsafe impl Sync for SharedMut<'_> {}
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
 
-impl<'a> SharedMut<'a> {
+impl<'a, T> SharedMut<'a, T> {
     /// These numbers.
-    pub(crate) fn of(numbers: &'a mut [f32]) -> SharedMut<'a> {
+    pub(crate) fn of(numbers: &'a mut [T]) -> SharedMut<'a, T> {
         SharedMut { start: numbers.as_mut_ptr(), length: numbers.len(), memory: PhantomData }
     }
 
     /// A pointer to the number at `at`.
-    pub(crate) fn at(&self, at: usize) -> *mut f32 {
+    pub(crate) fn at(&self, at: usize) -> *mut T {
         assert!(at <= self.length, "beyond the memory's end");
         self.start.wrapping_add(at)
     }
@@ -35,7 +35,7 @@ impl<'a> SharedMut<'a> {
     /// # Safety
     /// No other thread has any of them.
     #[allow(clippy::mut_from_ref, reason = "the numbers are shared out by their places")]
-    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [MaybeUninit<f32>] {
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [MaybeUninit<T>] {
         assert!(range.start <= range.end && range.end <= self.length, "beyond the memory's end");
         // SAFETY: They are within what this was made of, and the caller has them to itself.
         unsafe { std::slice::from_raw_parts_mut(self.start.wrapping_add(range.start).cast(), range.len()) }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use athanor_kernels::InstructionSet;
 use athanor_kernels::pool::Windows;
 use proptest::prelude::*;
 use support::{near, numbers};
@@ -18,30 +19,35 @@ fn window(windows: &Windows, row: usize, column: usize) -> Vec<usize> {
     inside.collect()
 }
 
+/// Compares bits: each number is summed up in one order, for every instruction set.
 fn compare(windows: &Windows, planes: usize) {
     let [rows, columns] = windows.size_out();
     let (area, area_out) = (windows.size[0] * windows.size[1], rows * columns);
     let input = numbers(1, planes * area);
     let gradient = numbers(2, planes * area_out);
-    let share = 1.0 / (windows.window * windows.window) as f64;
+    let share = 1.0 / (windows.window * windows.window) as f32;
     let [mut largest, mut mean] = [0, 1].map(|_| vec![0.0; planes * area_out]);
-    let [mut of_largest, mut of_mean] = [0, 1].map(|_| vec![0.0; planes * area]);
+    let (mut of_largest, mut of_mean) = (vec![0.0; planes * area], vec![0.0; planes * area]);
     for plane in 0..planes {
-        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+        // Of each row, the last window first: the order in which a pixel's share of its windows' gradients is summed up.
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).rev().map(move |column| (row, column))) {
             let out = plane * area_out + row * columns + column;
             let places: Vec<usize> = window(windows, row, column).iter().map(|at| plane * area + at).collect();
             let winner = places.iter().copied().max_by(|a, b| input[*a].total_cmp(&input[*b])).unwrap();
-            largest[out] = f64::from(input[winner]);
+            largest[out] = input[winner];
             of_largest[winner] += f64::from(gradient[out]);
-            mean[out] = places.iter().map(|at| f64::from(input[*at])).sum::<f64>() * share;
-            places.iter().for_each(|at| of_mean[*at] += f64::from(gradient[out]) * share);
+            mean[out] = places.iter().fold(0.0, |sum: f32, at| sum + input[*at]) * share;
+            places.iter().for_each(|at| of_mean[*at] += gradient[out] * share);
         }
     }
-    let (ours, places) = windows.max(&input);
-    near(&ours, &largest, 1e-7, "largest");
-    near(&windows.max_gradient(&gradient, &places), &of_largest, 1e-6, "largest's gradient");
-    near(&windows.mean(&input), &mean, 1e-6, "mean");
-    near(&windows.mean_gradient(&gradient), &of_mean, 1e-6, "mean's gradient");
+    for set in InstructionSet::available() {
+        let (ours, places) = windows.max_and_places(set, &input);
+        assert_eq!(ours, largest, "largest");
+        assert_eq!(windows.max(set, &input), largest, "largest without places");
+        near(&windows.max_gradient(&gradient, &places), &of_largest, 1e-6, "largest's gradient");
+        assert_eq!(windows.mean(set, &input), mean, "mean");
+        assert_eq!(windows.mean_gradient(set, &gradient), of_mean, "mean's gradient");
+    }
 }
 
 proptest! {
@@ -55,18 +61,33 @@ proptest! {
 }
 
 #[test]
+fn small_planes_are_pooled_together_and_large_ones_alone() {
+    for (size, planes) in [([1, 1], 300), ([4, 4], 100), ([40, 30], 3), ([100, 90], 2)] {
+        for (stride, padding) in [(1, 1), (2, 1), (3, 2)] {
+            compare(&Windows { size, window: 3, stride, padding }, planes);
+        }
+    }
+}
+
+#[test]
 fn what_is_no_number_is_the_largest() {
     let windows = Windows { size: [2, 2], window: 2, stride: 2, padding: 0 };
-    let (largest, places) = windows.max(&[
-        1.0,
-        f32::NAN,
-        3.0,
-        2.0,
-        f32::NEG_INFINITY,
-        f32::NEG_INFINITY,
-        f32::NEG_INFINITY,
-        f32::NEG_INFINITY,
-    ]);
-    assert!(largest[0].is_nan() && places[0] == 1);
-    assert_eq!((largest[1], places[1]), (f32::NEG_INFINITY, 0));
+    let lowest = [f32::NEG_INFINITY; 4];
+    let input = [&[1.0, f32::NAN, 3.0, 2.0], &lowest[..]].concat();
+    for set in InstructionSet::available() {
+        let (largest, places) = windows.max_and_places(set, &input);
+        assert!(largest[0].is_nan() && places[0] == 1);
+        assert_eq!((largest[1], places[1]), (f32::NEG_INFINITY, 0));
+        assert!(windows.max(set, &input)[0].is_nan());
+    }
+}
+
+#[test]
+fn padding_is_never_the_largest() {
+    let windows = Windows { size: [3, 3], window: 3, stride: 2, padding: 1 };
+    for set in InstructionSet::available() {
+        let (largest, places) = windows.max_and_places(set, &[f32::NEG_INFINITY; 9]);
+        assert_eq!(largest, [f32::NEG_INFINITY; 4]);
+        assert_eq!(places, [4, 3, 1, 0], "the first place in the plane");
+    }
 }

@@ -33,6 +33,13 @@ impl Places {
         self.more.iter().filter(move |(vector, _)| *vector == number).map(|(_, run)| run)
     }
 
+    /// Whether each vector lies in memory as it is, with all its lanes.
+    #[inline(always)]
+    pub(crate) fn are_whole<S: Simd>(&self) -> bool {
+        const { assert!(S::LANES <= 16) };
+        self.more.is_empty() && self.first.iter().all(|run| u32::from(run.lanes) == (1 << S::LANES) - 1)
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.first.clear();

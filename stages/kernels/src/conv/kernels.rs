@@ -89,7 +89,7 @@ impl KernelGradient<'_> {
         let to = Lines { base: packed.as_mut_ptr(), stride: line_length::<S>(), vectors };
         // SAFETY: The places lie in the source, and the lines in `packed`, which was made large enough; the processor has
         // been asked.
-        unsafe { S::run(Pack { to, source, places }) };
+        unsafe { S::run(Pack { to, room: 0, source, panels: std::slice::from_ref(places) }) };
     }
 
     fn pack_gradient<S: Simd>(&self, segments: &[Segment], vectors: usize, places: &mut Places, packed: &mut [f32]) {
@@ -99,7 +99,7 @@ impl KernelGradient<'_> {
         let source = ChannelPlanes { base, count: self.planes.count, stride: self.planes.area() };
         let to = Lines { base: packed.as_mut_ptr(), stride: line_length::<S>(), vectors };
         // SAFETY: As above.
-        unsafe { S::run(Pack { to, source, places }) };
+        unsafe { S::run(Pack { to, room: 0, source, panels: std::slice::from_ref(places) }) };
     }
 
     /// Adds the products of all lines of the gradient and of the input.

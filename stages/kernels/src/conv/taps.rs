@@ -267,11 +267,11 @@ struct SumOverTaps<'a> {
     epilogue: Option<&'a Epilogue<'a>>,
 }
 
-/// A panel's places.
+/// The places of panels: of their pixels for every tap, and of their sums.
 #[derive(Default)]
-struct Panel {
-    pixels: Places,
-    sums: Places,
+struct Panels {
+    pixels: Vec<Places>,
+    sums: Vec<Places>,
 }
 
 impl SumOverTaps<'_> {
@@ -279,40 +279,37 @@ impl SumOverTaps<'_> {
         let (channels, taps) = (self.source.channels(), self.source.taps.len());
         let at_once = (S::DEPTH / taps).clamp(1, channels);
         let packed = aligned(packed, room_of_panel::<S>(at_once * taps, taps) * panels.len());
-        let places: Vec<Panel> = panels.map(|panel| self.locate::<S>(panel)).collect();
+        let places = self.locate::<S>(panels);
         for first in (0..channels).step_by(at_once) {
             let block = first..channels.min(first + at_once);
+            let stride = self.source.stride();
+            let base = self.source.pixels[block.start * stride..].as_ptr();
+            let source = ChannelPlanes { base, count: block.len(), stride };
+            let to = Lines { base: packed.as_mut_ptr(), stride: panel::<S>(), vectors: S::VECTORS };
             let room = room_of_panel::<S>(block.len() * taps, taps);
-            // Channel by channel, so that memory is read in its order.
-            for channel in block.clone() {
-                let stride = self.source.stride();
-                let base = self.source.pixels[channel * stride..].as_ptr();
-                let source = ChannelPlanes { base, count: 1, stride };
-                for (number, places) in places.iter().enumerate() {
-                    let line = (channel - first) * taps;
-                    let base = packed[number * room + line * panel::<S>()..].as_mut_ptr();
-                    let to = Lines { base, stride: panel::<S>(), vectors: S::VECTORS };
-                    // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough;
-                    // the processor has been asked.
-                    unsafe { S::run(Pack { to, source, places: &places.pixels }) };
-                }
-            }
-            self.multiply::<S>(&block, packed, &places);
+            // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough; the processor
+            // has been asked.
+            unsafe { S::run(Pack { to, room, source, panels: &places.pixels }) };
+            self.multiply::<S>(&block, packed, &places.sums);
         }
     }
 
-    fn locate<S: Simd>(&self, number: usize) -> Panel {
-        let (mut segments, mut places) = (Vec::new(), Panel::default());
-        let width = panel::<S>();
-        self.grid.segments(number * width, width, &mut segments);
-        self.source.locate::<S>(&segments, width, &mut places.pixels);
-        let sums = Planes { count: self.weights.rows, size: self.grid.size };
-        sums.locate::<S>(&segments, width, Tap::NONE, &mut places.sums);
+    fn locate<S: Simd>(&self, panels: Range<usize>) -> Panels {
+        let (mut segments, mut places) = (Vec::new(), Panels::default());
+        let (width, rows) = (panel::<S>(), Planes { count: self.weights.rows, size: self.grid.size });
+        for number in panels {
+            let (mut pixels, mut sums) = (Places::default(), Places::default());
+            self.grid.segments(number * width, width, &mut segments);
+            self.source.locate::<S>(&segments, width, &mut pixels);
+            rows.locate::<S>(&segments, width, Tap::NONE, &mut sums);
+            places.pixels.push(pixels);
+            places.sums.push(sums);
+        }
         places
     }
 
     /// All rows times packed panels.
-    fn multiply<S: Simd>(&self, block: &Range<usize>, packed: &[f32], places: &[Panel]) {
+    fn multiply<S: Simd>(&self, block: &Range<usize>, packed: &[f32], places: &[Places]) {
         let at_once = if S::PANEL_BY_PANEL { 1 } else { places.len() };
         for first in (0..places.len()).step_by(at_once) {
             for rows in tiles(self.weights.rows, S::ROWS) {
@@ -329,7 +326,7 @@ impl SumOverTaps<'_> {
         rows: Range<usize>,
         block: &Range<usize>,
         packed: &[f32],
-        (number, places): (usize, &Panel),
+        (number, places): (usize, &Places),
     ) {
         let taps = self.source.taps.len();
         let (row_length, depth) = (self.source.channels() * taps, block.len() * taps);
@@ -341,7 +338,7 @@ impl SumOverTaps<'_> {
         });
         let panel = packed[number * room_of_panel::<S>(depth, taps)..][..depth * panel::<S>()].as_ptr();
         let base = self.output.at(row * area);
-        let target = Target { base, stride: area, places: &places.sums, accumulate: block.start > 0 };
+        let target = Target { base, stride: area, places, accumulate: block.start > 0 };
         let tile = Multiply { depth, weights, row_length, panel, target, epilogue };
         // SAFETY: Rows and panels are within what was given, and no other thread has these panels; the processor has
         // been asked.

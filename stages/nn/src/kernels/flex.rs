@@ -41,19 +41,20 @@ impl Kernels for Flex {
     }
 
     fn max_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
-        max_pool(&input, &windows).0
+        let input = input.to_contiguous();
+        tensor(windows.max(set(), numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
     }
 
     fn average_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
         let input = input.to_contiguous();
-        tensor(windows.mean(numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
+        tensor(windows.mean(set(), numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
     }
 }
 
 /// The largest number of each window, and its place there.
 pub(crate) fn max_pool(input: &FlexTensor, windows: &Windows) -> (FlexTensor, Vec<u8>) {
     let input = input.to_contiguous();
-    let (output, argmax) = windows.max(numbers(&input));
+    let (output, argmax) = windows.max_and_places(set(), numbers(&input));
     (tensor(output, with_size(input.layout().shape(), windows.size_out())), argmax)
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn max_pool_gradient(windows: &Windows, gradient: &FlexTensor, argmax
 /// The gradient of the input, given that of the means of windows.
 pub(crate) fn average_pool_gradient(windows: &Windows, gradient: &FlexTensor) -> FlexTensor {
     let gradient = gradient.to_contiguous();
-    tensor(windows.mean_gradient(numbers(&gradient)), with_size(gradient.layout().shape(), windows.size))
+    tensor(windows.mean_gradient(set(), numbers(&gradient)), with_size(gradient.layout().shape(), windows.size))
 }
 
 /// The gradient of what went into a ReLU, given its output and that one's gradient.

@@ -1,5 +1,7 @@
 //! Products of rows of weights with a panel of packed pixels.
 
+use std::mem::MaybeUninit;
+
 use super::super::columns::{Places, panel};
 use super::Epilogue;
 use super::pack::{gather, scatter};
@@ -7,6 +9,9 @@ use crate::simd::{Kernel, Simd};
 
 /// The most vectors that a panel has.
 const MAX_VECTORS: usize = 3;
+
+/// The most numbers that a line of a panel has.
+const MAX_PANEL: usize = 48;
 
 /// The epilogue of some rows of a result.
 #[derive(Clone, Copy)]
@@ -53,7 +58,7 @@ impl Multiply<'_> {
     /// # Safety
     /// As for a [`Kernel`].
     pub(in crate::conv) unsafe fn run<S: Simd>(self, rows: usize) {
-        const { assert!(S::ROWS <= 8 && S::VECTORS <= MAX_VECTORS) };
+        const { assert!(S::ROWS <= 8 && S::VECTORS <= MAX_VECTORS && panel::<S>() <= MAX_PANEL) };
         // SAFETY: The caller's promise.
         unsafe {
             match rows {
@@ -97,9 +102,98 @@ impl<const R: usize> Kernel for Tile<'_, R> {
                     }
                 }
             }
-            for (row, sums) in sums.iter().enumerate() {
-                for (vector, sum) in sums.iter().enumerate().take(S::VECTORS) {
-                    finish::<S>((row, vector), *sum, target, epilogue);
+            if target.places.are_whole::<S>() {
+                finish_whole::<S, R>(sums, target, epilogue);
+                return;
+            }
+            // Through memory, since registers have no numbers by which a loop could take them.
+            let mut stored = [[MaybeUninit::uninit(); MAX_PANEL]; R];
+            for (stored, sums) in stored.iter_mut().zip(sums) {
+                for (vector, sum) in sums.into_iter().enumerate().take(S::VECTORS) {
+                    S::store(stored.as_mut_ptr().add(vector * S::LANES).cast(), sum);
+                }
+            }
+            S::run(FinishInPieces { sums: &stored, target, epilogue });
+        }
+    }
+}
+
+/// Writes the sums of a tile all of whose vectors lie in memory as they are, after what comes at the end of each. Step by
+/// step, so that they all stay in registers.
+///
+/// # Safety
+/// As for a [`Kernel`].
+#[inline(always)]
+unsafe fn finish_whole<S: Simd, const R: usize>(
+    mut sums: [[S::Vector; MAX_VECTORS]; R],
+    target: Target<'_>,
+    epilogue: Option<RowEpilogue<'_>>,
+) {
+    let place = |row: usize, vector: usize| {
+        let run = target.places.first.as_ptr().wrapping_add(vector);
+        // SAFETY: A panel has as many vectors.
+        (row * target.stride).wrapping_add_signed(unsafe { (*run).offset })
+    };
+    // SAFETY: The caller's promise.
+    unsafe {
+        if target.accumulate {
+            each::<S, R>(&mut sums, |row, vector, sum| {
+                S::add(sum, S::load(target.base.wrapping_add(place(row, vector))))
+            });
+        }
+        if let Some(RowEpilogue { epilogue, first, summand }) = epilogue {
+            let [scale, shift] = [epilogue.scale, epilogue.shift].map(|of| of.as_ptr().wrapping_add(first));
+            each::<S, R>(&mut sums, |row, _, sum| {
+                S::mul_add(sum, S::splat(*scale.add(row)), S::splat(*shift.add(row)))
+            });
+            if !summand.is_null() {
+                each::<S, R>(&mut sums, |row, vector, sum| {
+                    S::add(sum, S::load(summand.wrapping_add(place(row, vector))))
+                });
+            }
+            if epilogue.relu {
+                each::<S, R>(&mut sums, |_, _, sum| S::relu(sum));
+            }
+        }
+        each::<S, R>(&mut sums, |row, vector, sum| {
+            S::store(target.base.wrapping_add(place(row, vector)), sum);
+            sum
+        });
+    }
+}
+
+/// Replaces each vector of a tile, given its row and number.
+#[inline(always)]
+fn each<S: Simd, const R: usize>(
+    sums: &mut [[S::Vector; MAX_VECTORS]; R],
+    by: impl Fn(usize, usize, S::Vector) -> S::Vector,
+) {
+    for (row, sums) in sums.iter_mut().enumerate() {
+        for (vector, sum) in sums.iter_mut().enumerate().take(S::VECTORS) {
+            *sum = by(row, vector, *sum);
+        }
+    }
+}
+
+/// Writes rows of sums whose vectors lie in memory in pieces, after what comes at the end of each.
+struct FinishInPieces<'a> {
+    sums: &'a [[MaybeUninit<f32>; MAX_PANEL]],
+    target: Target<'a>,
+    epilogue: Option<RowEpilogue<'a>>,
+}
+
+impl Kernel for FinishInPieces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let FinishInPieces { sums, target, epilogue } = self;
+        for (row, sums) in sums.iter().enumerate() {
+            for vector in 0..S::VECTORS {
+                // SAFETY: The caller's promise.
+                unsafe {
+                    let sum = S::load(sums.as_ptr().add(vector * S::LANES).cast());
+                    finish::<S>((row, vector), sum, target, epilogue);
                 }
             }
         }

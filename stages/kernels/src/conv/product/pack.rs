@@ -28,14 +28,17 @@ pub(in crate::conv) struct Lines {
     pub(in crate::conv) vectors: usize,
 }
 
-/// Copies pixels: the vectors of `places`, which are whole lines, of each channel of `source`.
+/// Copies the pixels of panels: the vectors of their places, which are whole lines, of each channel of `source`. Channel by
+/// channel, so that memory is read in its order.
 pub(in crate::conv) struct Pack<'a> {
-    /// Where to.
+    /// Where the first panel goes.
     pub(in crate::conv) to: Lines,
+    /// Numbers from one panel to the next.
+    pub(in crate::conv) room: usize,
     /// Where from.
     pub(in crate::conv) source: ChannelPlanes,
-    /// Places in a channel.
-    pub(in crate::conv) places: &'a Places,
+    /// Places of each panel in a channel; as many in all of them.
+    pub(in crate::conv) panels: &'a [Places],
 }
 
 impl Kernel for Pack<'_> {
@@ -43,37 +46,62 @@ impl Kernel for Pack<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Pack { to, source: ChannelPlanes { base, count, stride }, places } = self;
-        let lines = places.first.len() / to.vectors;
+        let Pack { to, room, source: ChannelPlanes { base, count, stride }, panels } = self;
+        let lines = panels.first().map_or(0, |places| places.first.len()) / to.vectors;
         for channel in 0..count {
             let source = base.wrapping_add(channel * stride);
-            let target = to.base.wrapping_add(channel * lines * to.stride);
-            for (number, line) in places.first.chunks_exact(to.vectors).enumerate() {
-                if number == 0 || number == lines / 2 || number == lines - 1 {
-                    // Lines between these are taps whose pixels lie between theirs.
-                    for run in line {
-                        S::prefetch(source.wrapping_offset(run.offset + AHEAD * stride.cast_signed()));
-                    }
-                }
-                let target = target.wrapping_add(number * to.stride);
-                for (vector, run) in line.iter().enumerate() {
-                    // SAFETY: The caller's promise: only lanes that lie in the plane are read.
-                    unsafe {
-                        let pixels = S::load_lanes(source.wrapping_offset(run.offset), run.lanes);
-                        S::store(target.add(vector * S::LANES), pixels);
-                    }
-                }
-            }
-            for (number, run) in &places.more {
-                let line = target.wrapping_add(number / to.vectors * to.stride);
-                // SAFETY: As above.
-                unsafe {
-                    let target = line.add(number % to.vectors * S::LANES);
-                    let source = source.wrapping_offset(run.offset);
-                    S::store(target, S::replace_lanes(source, run.lanes, S::load(target)));
-                }
+            for (number, places) in panels.iter().enumerate() {
+                let target = to.base.wrapping_add(number * room + channel * lines * to.stride);
+                prefetch::<S>(source.wrapping_offset(AHEAD * stride.cast_signed()), places, to.vectors, lines);
+                // SAFETY: The caller's promise: only lanes that lie in the plane are read.
+                unsafe { copy::<S>(source, places, Lines { base: target, ..to }) };
             }
         }
+    }
+}
+
+/// Asks for the pixels of a channel: those of the first, the middle and the last line. Lines between these are taps whose
+/// pixels lie between theirs.
+#[inline(always)]
+fn prefetch<S: Simd>(source: *const f32, places: &Places, vectors: usize, lines: usize) {
+    let ask = |line: usize| {
+        for run in &places.first[line * vectors..(line + 1) * vectors] {
+            S::prefetch(source.wrapping_offset(run.offset));
+        }
+    };
+    ask(0);
+    if lines > 2 {
+        ask(lines / 2);
+    }
+    if lines > 1 {
+        ask(lines - 1);
+    }
+}
+
+/// Copies the vectors of these places.
+///
+/// # Safety
+/// The places may be read, and the lines written.
+#[inline(always)]
+unsafe fn copy<S: Simd>(source: *const f32, places: &Places, to: Lines) {
+    // Lines without gaps between them are one.
+    let is_one = to.stride == to.vectors * S::LANES;
+    let vectors = if is_one { places.first.len().max(1) } else { to.vectors };
+    for (line, runs) in places.first.chunks_exact(vectors).enumerate() {
+        let target = to.base.wrapping_add(line * to.stride);
+        for (vector, run) in runs.iter().enumerate() {
+            // SAFETY: The caller's promise.
+            unsafe {
+                let pixels = S::load_lanes(source.wrapping_offset(run.offset), run.lanes);
+                S::store(target.wrapping_add(vector * S::LANES), pixels);
+            }
+        }
+    }
+    for (number, run) in &places.more {
+        let (line, vector) = if is_one { (0, *number) } else { (number / vectors, number % vectors) };
+        let target = to.base.wrapping_add(line * to.stride + vector * S::LANES);
+        // SAFETY: As above.
+        unsafe { S::store(target, S::replace_lanes(source.wrapping_offset(run.offset), run.lanes, S::load(target))) };
     }
 }
 
