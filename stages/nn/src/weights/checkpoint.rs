@@ -74,6 +74,14 @@ impl Checkpoint {
         let architecture = metadata.get(ARCHITECTURE).ok_or_else(|| no_checkpoint("architecture"))?;
         let architecture: Architecture = architecture.parse().map_err(|error| wrong(format!("{error}")))?;
         let stem_pool = stem_pool_of(&metadata, architecture).map_err(wrong)?;
+        if let Some((name, data)) = state.iter().find(|(_, data)| data.shape().contains(&0)) {
+            // Its other sides say nothing of the network, and may be of any length.
+            let message = format!(
+                "is no whole checkpoint of {architecture}: `{name}` has the shape {:?}",
+                data.shape().as_slice()
+            );
+            return Err(wrong(message));
+        }
         let axis = |key: &str, axis: usize| state.get(key).and_then(|data| data.shape().get(axis).copied());
         let lacks = |key: &str| wrong(format!("is no whole checkpoint of {architecture}: it lacks `{key}`"));
         let first = architecture.first_convolution();

@@ -60,6 +60,16 @@ pub(super) fn misread(error: &str) -> Option<Told> {
             "Save it again on another one: `torch.save(torch.load(\"weights.pth\"), \"weights.pth\")`.",
         );
     }
+    if error.contains("unsupported Python type '__torch__.") {
+        let help = "Load it with `torch.jit.load`, and save its parameters alone: `torch.save(model.state_dict(), \"weights.pth\")`.";
+        return told("is a program of TorchScript (`torch.jit.save`), and no file of parameters", help);
+    }
+    if let Some((_, after)) = error.split_once("unsupported Python type '")
+        && let Some((class, _)) = after.split_once('\'')
+    {
+        let help = "Save the parameters alone, as dense tensors: `torch.save(model.state_dict(), \"weights.pth\")`.";
+        return Some((format!("holds an object that is not read here, of the class or function `{class}`"), help));
+    }
     if error.contains("memo bomb") {
         return told("holds large objects that are no tensors, such as pickled NumPy arrays", STATE_DICT);
     }
@@ -144,6 +154,8 @@ mod tests {
             "pickle: invalid data in pickle file: Pickle memo bomb detected: copies exceeded 1 nodes",
             "invalid PyTorch file format: No data.pkl entry found in ZIP archive. Expected a PyTorch 1.6+ checkpoint",
             "invalid PyTorch file format: not a PyTorch checkpoint: no ZIP, TAR, legacy or pickle header found",
+            "pickle: unsupported Python type '__torch__.torch.nn.modules.conv.Conv2d'. The file holds tensor data",
+            "pickle: unsupported Python type 'torch._utils._rebuild_sparse_tensor'. The file holds tensor data",
             "tensor 'a': Tensor with shape [2] requires 2 elements from storage '0', but only 1 are available",
         ];
         let shown = errors
@@ -163,6 +175,10 @@ mod tests {
           If the weights are a file in it, unpack it and give that file.
         is neither a file of PyTorch's nor in the safetensors format
           Give a .pth or .safetensors file; if it should be one, it is damaged: fetch it again and compare its SHA-256.
+        is a program of TorchScript (`torch.jit.save`), and no file of parameters
+          Load it with `torch.jit.load`, and save its parameters alone: `torch.save(model.state_dict(), "weights.pth")`.
+        holds an object that is not read here, of the class or function `torch._utils._rebuild_sparse_tensor`
+          Save the parameters alone, as dense tensors: `torch.save(model.state_dict(), "weights.pth")`.
         none
         "#);
     }

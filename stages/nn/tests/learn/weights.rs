@@ -365,3 +365,78 @@ fn numbers_that_are_not_finite_are_named() {
         assert_eq!(told, format!("weights: `bn1.bias` holds {number}"));
     }
 }
+
+#[test]
+fn variances_below_zero_are_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("resnet18.safetensors");
+    for (number, is_sound) in [(-0.5_f32, false), (-1e-12, false), (-0.0, true), (0.0, true)] {
+        let mut state = torchvision_like(Architecture::Resnet18);
+        state.insert("bn1.running_var".to_owned(), TensorData::new([vec![0.5_f32; 63], vec![number]].concat(), [64]));
+        // Means may be negative.
+        state.insert("bn1.running_mean".to_owned(), TensorData::new(vec![-1.0_f32; 64], [64]));
+        write(&state, &path);
+        match pretrained(Architecture::Resnet18, 3, &path) {
+            Ok(_) => assert!(is_sound, "{number}"),
+            Err(error) => assert_eq!(error.to_string(), format!("weights: `bn1.running_var` holds {number}")),
+        }
+    }
+}
+
+#[test]
+fn filters_of_another_size_are_told_with_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("resnet18.safetensors");
+    for (shape, size) in [
+        ([64, 3, 3, 3], "64 filters of 3 x 3"),
+        ([64, 3, 0, 0], "64 filters of 0 x 0"),
+        ([16, 1, 7, 7], "16 filters of 7 x 7"),
+    ] {
+        let mut state = torchvision_like(Architecture::Resnet18);
+        state.insert("conv1.weight".to_owned(), data("x", &shape, 1.0, 0.0));
+        write(&state, &path);
+        // The number of channels is not what is wrong, and filters are not extended first.
+        for channels in [1, 3, 4] {
+            assert_eq!(
+                complaint(pretrained(Architecture::Resnet18, channels, &path)),
+                format!(
+                    "weights: holds no weights of resnet18: its first convolution `conv1.weight` has {size} pixels instead of 64 of 7 x 7"
+                )
+            );
+        }
+    }
+}
+
+#[test]
+fn weights_of_a_similar_network_are_called_by_its_name() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    for (theirs, ours) in
+        [(Architecture::Resnet34, Architecture::Resnet18), (Architecture::Resnet18, Architecture::Resnet50)]
+    {
+        write(&torchvision_like(theirs), &path);
+        let WeightsError::Content { help, .. } = pretrained(ours, 4, &path).err().unwrap() else { panic!("{theirs}") };
+        assert_eq!(help, Some(format!("It looks like weights of {theirs}.")));
+    }
+}
+
+#[test]
+fn checkpoints_with_tensors_of_no_number_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    save_checkpoint(&ClassifierConfig::new(Architecture::Resnet18, 4, 3).init(&device()), &path).unwrap();
+    let WeightsFile { state, metadata, .. } = WeightsFile::read(input(&path)).unwrap();
+    // The second one asks for a head of terabytes.
+    for (name, shape) in [("conv1.weight", vec![64_usize, 0, 7, 7]), ("head.fc2.weight", vec![1 << 40, 0])] {
+        let mut state = state.clone();
+        state.insert(name.to_owned(), TensorData::new(Vec::<f32>::new(), shape.clone()));
+        let views = state
+            .iter()
+            .map(|(name, data)| (name, TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes()).unwrap()));
+        safetensors::serialize_to_file(views, Some(metadata.clone()), &path).unwrap();
+        assert_eq!(
+            complaint(Checkpoint::read::<Classifier>(input(&path))),
+            format!("weights: is no whole checkpoint of resnet18: `{name}` has the shape {shape:?}")
+        );
+    }
+}
