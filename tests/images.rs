@@ -374,3 +374,45 @@ fn the_parameters_decide_the_outputs_before_anything_runs() {
     }
     assert!(!outcome.err.contains("size_25"), "what reads from a stage with mistakes is not to blame: {}", outcome.err);
 }
+
+#[test]
+fn a_manifest_names_no_files_elsewhere() {
+    let project = project(2);
+    ok(&project, &[]);
+    let good = project.read("results/images/resized/manifest.csv");
+    let stages = ["resize_images, params: { size: 8 }", "import_images", "pack_images"]
+        .map(|kind| format!("  {}: {{ kind: {kind}, inputs: {{ images: results/images/resized }} }}\n", &kind[..6]));
+    project.write("second.yaml", &format!("athanor: 1\nname: second\nstages:\n{}", stages.concat()));
+    let outside = project.path("outside");
+    let outside = outside.to_str().unwrap();
+    let with = |id: &str| good.replace("\nid-0,", &format!("\n{id},"));
+    let cases = [
+        (with(outside), "cannot be the name of an image"),
+        (with("../../outside"), "cannot be the name of an image"),
+        (with(""), "`` cannot be the name of an image"),
+        (good.replace(",red,", ",../../outside,"), "`../../outside` cannot be the name of a channel"),
+        (with("id-1"), "`id-1` has the channel `red` twice"),
+    ];
+    for (manifest, message) in cases {
+        project.write("results/images/resized/manifest.csv", &manifest);
+        let outcome = project.athanor(&["run", "-k", "second.yaml"]);
+        let said = outcome.out + &outcome.err;
+        assert_eq!((outcome.code, said.matches(message).count()), (1, 3), "{said}");
+    }
+    assert!(names(&project.path("")).iter().all(|name| !name.contains("outside")));
+}
+
+#[test]
+fn a_set_without_images_goes_through_every_kind() {
+    let kinds = [
+        "resize_images, params: { size: 8 }",
+        "import_images",
+        "pack_images",
+        "perceptual_hashes",
+        "channel_statistics",
+    ];
+    let stage = |kind: &str| format!("  {}: {{ kind: {kind}, inputs: {{ images: empty }} }}\n", &kind[..6]);
+    let project = Project::new(&format!("athanor: 1\nname: p\nstages:\n{}", kinds.map(stage).concat()));
+    project.write("empty/manifest.csv", "Id,channel,file,format,width,height,samples,depth,bytes,digest\n");
+    ok(&project, &["-k"]);
+}

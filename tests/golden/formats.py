@@ -150,9 +150,14 @@ def depths():
         bits = np.dtype(dtype).itemsize * 8
         signed = (noise(23, bits).astype(np.int64) - 2**(bits - 1)).astype(dtype)
         shifted = signed.astype(np.int64) + 2**(bits - 1)
-        full = shifted << (16 - bits) if bits < 16 else shifted >> (bits - 16)
-        add(f"TIFF {signed.dtype}", by_tifffile(signed), full.astype(np.uint16))
+        full = shifted >> max(bits - 16, 0)
+        add(f"TIFF {signed.dtype}", by_tifffile(signed), full.astype(np.uint8 if bits == 8 else np.uint16))
+        white = by_tifffile(signed, photometric="miniswhite")
+        assert (cv2.imdecode(np.frombuffer(white, np.uint8), -1) == (~signed if bits == 8 else signed)).all()
+        add(f"TIFF {signed.dtype}, 0 for white", white, (255 - full).astype(np.uint8) if bits == 8 else full.astype(np.uint16))
         refuse(f"TIFF {signed.dtype}, bits", by_tifffile(signed), "choose `scale: minmax`", scale="bits")
+    white = by_tifffile((noise(24, 8) / 255).astype(np.float32), photometric="miniswhite")
+    add("TIFF float32, 0 for white", white, np.round(pillow(white).astype(np.float64) * 65535).astype(np.uint16))
     for dtype in (np.float16, np.float32, np.float64):
         share = (noise(24, 8) / 255).astype(dtype)
         full = np.round(share.astype(np.float64) * 65535).astype(np.uint16)
@@ -314,10 +319,17 @@ def old_jpeg(picture):
     tags = {256: picture.width, 257: picture.height, 278: picture.height, 258: [8, 8, 8], 259: 6, 262: 6, 277: 3}
     for subsampling, (across, down) in enumerate(((1, 1), (2, 1), (2, 2))):
         jpeg = saved(picture, "JPEG", quality=80, subsampling=subsampling)
-        named = tags | {513: 8, 514: len(jpeg), 530: [across, down]}
-        file = by_hand(jpeg, named)
+        whole = tags | {513: 8, 514: len(jpeg), 530: [across, down]}
+        file = by_hand(jpeg, whole)
         add(f"TIFF old JPEG {across} x {down}", file, pillow(file, "RGB"))
         parts, codes = segments(jpeg)
+        head = jpeg[:-2 - len(codes)]
+        for where, data, start, behind in (
+            ("behind a gap", head + bytes(64) + codes, 8, 8 + len(head) + 64), ("before its head", codes + head, 8 + len(codes), 8),
+        ):
+            named = {513: start, 514: len(head), 273: behind, 279: len(codes), 530: [across, down]}
+            file = by_hand(data, tags | named)
+            add(f"TIFF old JPEG {across} x {down} with data {where}", file, pillow(file, "RGB"))
         quantisations = [content[1:] for marker, content in parts if marker == 0xDB]
         tables = {content[0]: content[1:] for marker, content in parts if marker == 0xC4}
         data, places = b"", {}
@@ -330,14 +342,36 @@ def old_jpeg(picture):
         }
         file = by_hand(data + codes, tags | apart | {530: [across, down]})
         add(f"TIFF old JPEG {across} x {down} with tables apart", file, pillow(file, "RGB"))
-    nameless = by_hand(jpeg, named | {277: None, 514: None})
+        rows = 8 * down
+        _, codes = segments(saved(picture, "JPEG", quality=80, subsampling=subsampling, restart_marker_rows=1))
+        strips = re.split(b"\xff[\xd0-\xd7]", codes)
+        places = [8 + len(data) + sum(map(len, strips[:at])) for at in range(len(strips))]
+        lengths = {278: rows, 279: [len(strip) for strip in strips], 530: [across, down]}
+        file = by_hand(data + b"".join(strips), tags | apart | lengths | {273: places})
+        add(f"TIFF old JPEG {across} x {down} with tables apart in strips", file, pillow(file, "RGB"))
+        places = [place - len(data) + len(head) for place in places]
+        named = {273: places, 513: 8, 514: len(head)}
+        file = by_hand(head + b"".join(strips), tags | lengths | named)
+        add(f"TIFF old JPEG {across} x {down} with its head apart in strips", file, pillow(file, "RGB"))
+        # As Wang's programs wrote it: the mark of the scan and that of the end are in the strips.
+        scan = 2 + 2 + len(parts[-1][1])
+        wang = named | {514: len(head) - scan, 273: [places[0] - scan, *places[1:]]}
+        wang[279] = [scan + len(strips[0]), *map(len, strips[1:-1]), len(strips[-1]) + 2]
+        file = by_hand(head + b"".join(strips) + b"\xff\xd9", tags | lengths | wang)
+        add(f"TIFF old JPEG {across} x {down} with a scan in strips", file, pillow(file, "RGB"))
+        # All of the stream but its end is in strips, the first of which has the head.
+        strips[0] = head + strips[0]
+        places = [8 + sum(map(len, strips[:at])) for at in range(len(strips))]
+        file = by_hand(b"".join(strips), tags | lengths | {273: places, 279: [len(strip) for strip in strips]})
+        add(f"TIFF old JPEG {across} x {down} with its head in strips", file, pillow(file, "RGB"))
+    nameless = by_hand(jpeg, whole | {277: None, 514: None})
     add("TIFF old JPEG without SamplesPerPixel", nameless, pillow(nameless, "RGB"))
     grey = saved(picture.convert("L"), "JPEG", quality=80)
     file = by_hand(grey, tags | {258: 8, 262: 1, 277: 1, 513: 8, 514: len(grey)})
     refuse("TIFF old JPEG grey", file, "JPEG of before TIFF 6.2 in other colours than YCbCr in a TIFF file is not supported")
     half = picture.height // 2
     strips = by_hand(data + codes, tags | apart | {273: [8 + len(data)] * 2, 279: [len(codes)] * 2, 278: half + 1})
-    refuse("TIFF old JPEG in strips", strips, "JPEG of before TIFF 6.2 in 2 strips or tiles in a TIFF file is not supported")
+    refuse("TIFF old JPEG in strips", strips, "JPEG of before TIFF 6.2 in strips of 11 rows, no multiple of 16 in a TIFF file is not supported")
 
 
 def ycbcr_units(pixels, across, down):
@@ -522,6 +556,14 @@ def others():
     for name, picture in (("palette", rgb.quantize(64)), ("grey", grey)):
         file = saved(picture, "GIF")
         add(f"GIF {name}", file, pillow(file, "RGBA"))
+    for transparent in (None, 3):
+        options = {} if transparent is None else {"transparency": transparent}
+        whole = saved(grey.quantize(30), "GIF", **options)
+        at = whole.index(struct.pack("<BHHHH", 0x2C, 0, 0, WIDTH, HEIGHT))
+        # A screen that is larger than the frame, or smaller; and a frame at another place.
+        for screen, place in (((30, 20), (5, 4)), ((10, 7), (0, 0)), ((WIDTH, HEIGHT), (5, 4)), ((0, 0), (1, 0))):
+            file = whole[:6] + struct.pack("<HH", *screen) + whole[10:at + 1] + struct.pack("<HH", *place) + whole[at + 5:]
+            add(f"GIF frame at {place} of a screen of {screen}, {transparent} transparent", file, pillow(file, "RGBA"))
     frames = io.BytesIO()
     rgb.quantize(16).save(frames, "GIF", save_all=True, append_images=[rgb.rotate(180).quantize(16)])
     add("GIF animation", frames.getvalue(), pillow(frames.getvalue(), "RGBA"))

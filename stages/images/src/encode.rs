@@ -32,11 +32,24 @@ fn unsuitable(format: &'static str, pixels: &Pixels, reason: impl ToString) -> E
     EncodeError::Unsuitable { format, width, height, channels, depth: pixels.depth(), reason: reason.to_string() }
 }
 
-/// The image as a PNG file.
+/// The image as a PNG file, quickly: with one filter for all rows. On pictures of cells that is a twentieth more than
+/// [`smaller_png`] gives and still less than OpenCV's, in half the time.
 ///
 /// # Errors
 /// If a side is longer than PNG can say (2^31 - 1).
 pub fn png(pixels: &Pixels) -> Result<Vec<u8>, EncodeError> {
+    png_by(pixels, png::Filter::Avg)
+}
+
+/// The image as a smaller PNG file: with the best filter for each row.
+///
+/// # Errors
+/// As [`png()`].
+pub fn smaller_png(pixels: &Pixels) -> Result<Vec<u8>, EncodeError> {
+    png_by(pixels, png::Filter::Adaptive)
+}
+
+fn png_by(pixels: &Pixels, filter: png::Filter) -> Result<Vec<u8>, EncodeError> {
     let refuse = |error: png::EncodingError| unsuitable("PNG", pixels, error);
     let mut file = Vec::new();
     let size = |side: usize| u32::try_from(side).map_err(|error| unsuitable("PNG", pixels, error));
@@ -48,7 +61,7 @@ pub fn png(pixels: &Pixels) -> Result<Vec<u8>, EncodeError> {
         _ => png::ColorType::Rgba,
     });
     encoder.set_compression(png::Compression::Fast);
-    encoder.set_filter(png::Filter::Adaptive);
+    encoder.set_filter(filter);
     match &pixels.samples {
         Samples::U8(samples) => encoder.write_header().map_err(refuse)?.write_image_data(samples).map_err(refuse)?,
         Samples::U16(samples) => {

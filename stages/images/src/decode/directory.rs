@@ -34,6 +34,7 @@ pub(crate) enum Tag {
     JpegTables = 347,
     JpegProcess = 512,
     JpegStream = 513,
+    JpegStreamLength = 514,
     JpegRestartInterval = 515,
     JpegQuantisations = 519,
     JpegDcTables = 520,

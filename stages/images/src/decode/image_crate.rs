@@ -38,6 +38,9 @@ impl FormatDecoder for Other {
         let (header, decoder) = self.open(bytes, &options.limits)?;
         let mut samples = vec![0; header.decoded_bytes()];
         decoder.read_image_boxed(&mut samples).map_err(|error| self.refusal(error))?;
+        if self.0 == ImageFormat::Gif && header.channels == 4 {
+            gif::fill_around(bytes, header.width, &mut samples);
+        }
         let samples = match header.depth {
             16 => RawSamples::U16(
                 samples.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect(),
@@ -68,7 +71,7 @@ impl Other {
     fn open<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<(Header, Box<dyn ImageDecoder + 'a>), DecodeError> {
         let refuse = |error| self.refusal(error);
         let file = match self.0 {
-            ImageFormat::Gif => gif::with_colours(bytes),
+            ImageFormat::Gif => gif::readable(bytes),
             ImageFormat::Webp => Cow::Owned(webp::first_image(bytes).map_err(|reason| damaged(self.0, reason))?),
             _ => Cow::Borrowed(bytes),
         };

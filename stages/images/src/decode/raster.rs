@@ -44,7 +44,7 @@ impl NumberType {
     /// Bits a sample that decoding delivers.
     pub(crate) fn depth(self) -> u8 {
         match self {
-            NumberType::Unsigned(..=8) => 8,
+            NumberType::Unsigned(..=8) | NumberType::Signed(8) => 8,
             _ => 16,
         }
     }

@@ -13,9 +13,29 @@ pub(crate) fn apply(mut raster: Raster, options: &Options) -> Result<Pixels, Dec
     let samples = match raw {
         RawSamples::U8(samples) => Samples::U8(narrow(samples, options)),
         RawSamples::U16(samples, bits) => Samples::U16(deep(samples, bits, options)?),
+        RawSamples::Wide(samples, NumberType::Signed(8)) => Samples::U8(signed_bytes(&samples, options)?),
         RawSamples::Wide(samples, numbers) => Samples::U16(wide(&samples, numbers, options)?),
     };
     Ok(raster.into_pixels(samples))
+}
+
+/// Signed numbers of 8 bits stay at 8.
+fn signed_bytes(samples: &[f64], options: &Options) -> Result<Vec<u8>, DecodeError> {
+    if options.scale == Scale::Bits {
+        // What has bits in use is not negative, and the casts below lose nothing.
+        refuse_negative(samples.iter().copied().fold(f64::INFINITY, f64::min))?;
+        return Ok(samples.iter().map(|sample| *sample as u8).collect());
+    }
+    Ok(narrow(samples.iter().map(|sample| (sample + 128.0) as u8).collect(), options))
+}
+
+/// Refuses samples of which the smallest is negative where bits in use are asked for.
+fn refuse_negative(least: f64) -> Result<(), DecodeError> {
+    if least >= 0.0 {
+        return Ok(());
+    }
+    let message = format!("the smallest sample is {least}, which has no bits in use; choose `scale: minmax`");
+    Err(DecodeError::Range(message))
 }
 
 fn narrow(mut samples: Vec<u8>, options: &Options) -> Vec<u8> {
@@ -79,11 +99,10 @@ fn wide(samples: &[f64], numbers: NumberType, options: &Options) -> Result<Vec<u
                 "the samples are floating-point numbers from {least} to {most}, not from 0 to 1; choose `scale: minmax`"
             )));
         }
-        (Scale::Bits, _) if least < 0.0 => {
-            let message = format!("the smallest sample is {least}, which has no bits in use; choose `scale: minmax`");
-            return Err(DecodeError::Range(message));
+        (Scale::Bits, _) => {
+            refuse_negative(least)?;
+            (0.0, power(16, used_bits(most, options)?))
         }
-        (Scale::Bits, _) => (0.0, power(16, used_bits(most, options)?)),
     };
     // The cast saturates; what is smaller than 0 or larger than 65,535 was refused above.
     Ok(samples.iter().map(|sample| ((sample - start) * factor).floor() as u16).collect())
@@ -152,6 +171,25 @@ mod tests {
         assert_eq!(scaled(float(&[2.0, f64::NAN, 4.0]), Scale::Minmax, None), Ok(vec![0, 0, 65_535]));
         assert_eq!(scaled(float(&[f64::NAN]), Scale::Minmax, None), Ok(vec![0]));
         assert_eq!(scaled(float(&[f64::MIN, 0.0, f64::MAX]), Scale::Minmax, None), Ok(vec![0, 32_768, 65_535]));
+    }
+
+    #[test]
+    fn signed_numbers_of_eight_bits_stay_at_eight() {
+        let signed = |samples: &[f64], scale| {
+            let raster = Raster {
+                width: samples.len(),
+                height: 1,
+                channels: 1,
+                samples: RawSamples::Wide(samples.to_vec(), NumberType::Signed(8)),
+            };
+            apply(raster, &Options { scale, ..Options::default() }).map(|pixels| pixels.samples)
+        };
+        let whole = [-128.0, -1.0, 0.0, 127.0];
+        assert_eq!(signed(&whole, Scale::Full), Ok(Samples::U8(vec![0, 127, 128, 255])));
+        assert_eq!(signed(&[-3.0, 3.0, 9.0], Scale::Minmax), Ok(Samples::U8(vec![0, 128, 255])));
+        assert_eq!(signed(&[0.0, 127.0], Scale::Bits), Ok(Samples::U8(vec![0, 127])));
+        let error = signed(&whole, Scale::Bits).unwrap_err().to_string();
+        assert!(error.contains("the smallest sample is -128, which has no bits in use"), "{error}");
     }
 
     #[test]

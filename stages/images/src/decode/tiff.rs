@@ -124,7 +124,11 @@ fn coloured(samples: RawSamples, kind: &Samples, directory: &Directory<'_>) -> R
             RawSamples::U16(samples.into_iter().map(|sample| most - sample).collect(), bits)
         }
         (Colour::Grey { white_is_zero: true }, RawSamples::Wide(samples, numbers)) => {
-            let most = 2f64.powi(numbers.bits().into()) - 1.0;
+            let most = match numbers {
+                // The bits turn, as in OpenCV.
+                NumberType::Signed(_) => -1.0,
+                _ => 2f64.powi(numbers.bits().into()) - 1.0,
+            };
             RawSamples::Wide(samples.into_iter().map(|sample| most - sample).collect(), numbers)
         }
         (Colour::Palette, RawSamples::U8(samples)) => {

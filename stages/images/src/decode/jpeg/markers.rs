@@ -19,6 +19,8 @@ const MAX_POINT_TRANSFORM: u8 = 13;
 pub(crate) struct Markers<'a> {
     /// Length of the stream, if it has an end mark: what follows is not of it.
     pub end: Option<usize>,
+    /// Length of what is in front of the data of the first scan.
+    pub head: Option<usize>,
     /// EXIF data and XMP.
     pub metadata: Metadata<'a>,
 }
@@ -57,6 +59,7 @@ impl<'a> Markers<'a> {
                 0xc4 => tables.define(segment)?,
                 0xdd => restarts = segment.iter().any(|byte| *byte != 0),
                 0xda => {
+                    found.head.get_or_insert(at);
                     if process.is_progressive() {
                         check_scan(segment)?;
                     }
@@ -138,6 +141,7 @@ mod tests {
     fn the_end_is_that_of_the_last_scan() {
         let stream = scan(3, [0, 0, 0]);
         assert_eq!(Markers::of(&stream).unwrap().end, Some(stream.len() - 2));
+        assert_eq!(Markers::of(&stream).unwrap().head, Some(stream.len() - 10));
         assert_eq!(Markers::of(&stream[..stream.len() - 3]).unwrap().end, None);
     }
 

@@ -72,8 +72,8 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError>
     // Without the tag, fax machines mean that 0 is white, and others that it is black.
     let default = if matches!(compression, 2..=4) { 0 } else { 1 };
     let colour = match number(Tag::Photometric, default)? {
-        0 if matches!(numbers, NumberType::Unsigned(_)) => Colour::Grey { white_is_zero: true },
-        0 => return refused("0 for white in signed or floating-point samples"),
+        // Of signed numbers of more bits, and of floating-point ones, Pillow, OpenCV and tifffile show the numbers.
+        0 => Colour::Grey { white_is_zero: matches!(numbers, NumberType::Unsigned(_) | NumberType::Signed(8)) },
         // A mask has the meaning of a grey image.
         1 | 4 => Colour::Grey { white_is_zero: false },
         2 if count < 3 => {
@@ -147,6 +147,7 @@ impl Layout {
             predictor: predictor(number(Tag::Predictor, 1)?, compression, samples.numbers)?,
             lowest_bit_first: number(Tag::FillOrder, 1)? == 2,
             chroma: Chroma::WHOLE,
+            joined_rows: 0,
         };
         if samples.colour == Colour::YCbCr && !layout.is_jpeg() {
             let chroma = Chroma::read(directory).map_err(broken)?.filter(|chroma| layout.takes(*chroma));

@@ -19,7 +19,8 @@ pub(crate) fn gather(
     let channels = layout.samples.count;
     let in_chunk = layout.samples_in_chunk();
     let mut out = vec![0; layout.width * layout.height * channels];
-    for (at, chunk) in layout.chunks.iter().enumerate() {
+    let streams = if layout.joined_rows > 0 { 1 } else { layout.chunks.len() };
+    for (at, chunk) in layout.chunks.iter().take(streams).enumerate() {
         let (plane, place) = (at / layout.chunks_a_plane(), at % layout.chunks_a_plane());
         let (left, top) = (place % layout.across * layout.chunk_width, place / layout.across * layout.chunk_height);
         let (used_width, used_height) =

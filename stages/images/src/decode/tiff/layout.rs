@@ -92,4 +92,6 @@ pub(crate) struct Layout {
     pub lowest_bit_first: bool,
     /// Pixels that share their chroma, where there is any.
     pub chroma: Chroma,
+    /// Rows of each of the strips of which `chunks` are the parts of one stream that holds the whole image; 0 if each holds its own.
+    pub joined_rows: usize,
 }
