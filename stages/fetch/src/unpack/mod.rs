@@ -7,6 +7,7 @@
 
 mod error;
 mod extraction;
+mod gzip;
 mod tar;
 mod zip;
 
@@ -15,7 +16,6 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use athanor_images::file_type::FileType;
-use flate2::read::MultiGzDecoder;
 
 pub use error::{Refusal, UnpackError};
 use extraction::Extraction;
@@ -77,7 +77,7 @@ pub fn unpack(
     let result = match format {
         ArchiveFormat::Zip => zip::unpack(file, &mut extraction),
         ArchiveFormat::Tar => tar::unpack(BufReader::new(file), &mut extraction),
-        ArchiveFormat::TarGz => tar::unpack(BufReader::new(MultiGzDecoder::new(BufReader::new(file))), &mut extraction),
+        ArchiveFormat::TarGz => tar::unpack(BufReader::new(gzip::Parts::new(BufReader::new(file))), &mut extraction),
     };
     let result = result.and_then(|()| extraction.finish());
     if result.is_err() {
@@ -109,7 +109,7 @@ impl ArchiveFormat {
         if file_type != FileType::Gzip {
             return Err(UnpackError::NotAnArchive { found: describe(&head) });
         }
-        let inside = head_of(MultiGzDecoder::new(BufReader::new(&mut *file))).map_err(UnpackError::damaged)?;
+        let inside = head_of(gzip::Parts::new(BufReader::new(&mut *file))).map_err(UnpackError::damaged)?;
         file.rewind().map_err(UnpackError::Read)?;
         if tar::starts(&inside) {
             return Ok(ArchiveFormat::TarGz);

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::error::{Refusal, UnpackError};
 use super::extraction::{Extraction, shown};
@@ -27,6 +27,9 @@ pub(super) fn unpack(file: File, extraction: &mut Extraction<'_>) -> Result<(), 
         extraction.count()?;
         let name = archive.by_index_raw(index).map_err(|error| explain(None, error))?.name_raw().to_owned();
         let mut entry = archive.by_index(index).map_err(|error| explain(Some(&name), error))?;
+        if let Some(packing) = other_packing(entry.compression()) {
+            return Err(UnpackError::Unsupported { entry: shown(&name), what: format!("is packed by {packing}") });
+        }
         let (size, is_folder) = (entry.size(), entry.is_dir() || name.ends_with(b"/"));
         match entry.unix_mode().unwrap_or_default() & TYPE_BITS {
             0 | 0o040_000 | 0o100_000 if is_folder => extraction.folder(&name)?,
@@ -41,6 +44,20 @@ pub(super) fn unpack(file: File, extraction: &mut Extraction<'_>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The name of a way to pack entries, if it is not read here.
+fn other_packing(method: CompressionMethod) -> Option<String> {
+    let name = match method {
+        CompressionMethod::STORE | CompressionMethod::DEFLATE => return None,
+        CompressionMethod::DEFLATE64 => "Deflate64",
+        CompressionMethod::BZIP2 => "bzip2",
+        CompressionMethod::LZMA => "LZMA",
+        CompressionMethod::ZSTD => "Zstandard",
+        CompressionMethod::XZ => "xz",
+        other => return Some(format!("another method than Deflate: {other:?}")),
+    };
+    Some(name.to_owned())
 }
 
 fn explain(name: Option<&[u8]>, error: ZipError) -> UnpackError {

@@ -267,6 +267,36 @@ fn cut_archives_are_errors_at_every_length_and_leave_nothing() {
     }
 }
 
+/// As gzip itself reads them.
+#[test]
+fn gzip_in_parts_and_with_zeros_behind_it_is_whole() {
+    let plain = tar(&[file("a", b"1"), file("b", &[7; 3000])]);
+    let (first, second) = plain.split_at(700);
+    let parts = [gz(first), gz(second)].concat();
+    let padded = [gz(first), vec![0; 100_000], gz(second), vec![0; 512]].concat();
+    for archive in [parts, padded, [gz(&plain), vec![0]].concat()] {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.unpack(&archive).unwrap(), Unpacked { files: 2, bytes: 3001 });
+        assert_eq!(fixture.files()["b"], [7; 3000]);
+    }
+    let error = Fixture::new().unpack(&[gz(&plain), b"\0\0junk".to_vec()].concat()).unwrap_err();
+    assert!(matches!(error, UnpackError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn ways_to_pack_that_are_not_read_are_named() {
+    let sound = zip(&[("a", &[7; 3000])]);
+    for (number, said) in [(12, "bzip2"), (14, "LZMA"), (9, "Deflate64"), (93, "Zstandard"), (95, "xz"), (77, "77")] {
+        let mut archive = sound.clone();
+        let directory = archive.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+        (archive[8], archive[directory + 10]) = (number, number);
+        let error = Fixture::new().unpack(&archive).unwrap_err();
+        let expected = "its entry `a` is packed by ";
+        assert!(matches!(error, UnpackError::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains(expected) && error.to_string().contains(said), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_archive_is_named() {
     let message = |bytes: &[u8]| Fixture::new().unpack(bytes).unwrap_err().to_string();
