@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
+use crate::words::counted;
 
 /// A file of an item, and the path that it goes to.
 #[derive(Debug)]
@@ -132,7 +133,8 @@ impl<'c> ItemCache<'c> {
         }
         let (done, known) = (results.iter().flatten().filter(|result| result.is_ok()).count(), reused.into_inner());
         let computed = done - known;
-        self.context.log(format!("{} {}: {known} known from before, {computed} computed", items.len(), P::UNIT));
+        let counted = counted(items.len(), P::UNIT.trim_end_matches('s'));
+        self.context.log(format!("{counted}: {known} known from before, {computed} computed"));
         if on_failure == OnFailure::Stop {
             let done = results.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
             return Ok(done.into_iter().map(Ok).collect());

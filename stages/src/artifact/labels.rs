@@ -52,7 +52,7 @@ impl TargetProblem {
 
 /// Reads one cell of class numbers; the error says what is wrong.
 pub fn parse_target(cell: &str, classes: usize) -> Result<Target, TargetProblem> {
-    const MORE: &str = "Where there are more classes, raise the parameter that says how many; else correct the row.";
+    const MORE: &str = "Where there are more classes, raise the parameter that says how many, or give predictions of as many; else correct the row.";
     const NAMES: &str = "`label_table` makes numbers of the names of classes.";
     let problem = |message: String, help| Err(TargetProblem { message, help });
     let numbers = cell.split_whitespace().map(|word| match word.parse::<usize>() {

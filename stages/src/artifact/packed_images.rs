@@ -68,8 +68,9 @@ pub struct IndexRow {
 }
 
 impl PackedImagesOutput {
-    /// Writes the index of a set whose shards are in place.
+    /// Writes the index of a set whose shards are in place. Makes the folder if there are none.
     pub fn write_index(&self, rows: &[IndexRow]) -> Result<(), StageError> {
+        std::fs::create_dir_all(&self.0).map_err(StageError::io(&self.0))?;
         let table = TableOutput::from_path(self.0.join(INDEX));
         let rows =
             rows.iter().map(|row| [row.id.clone(), row.shard.clone(), row.height.to_string(), row.width.to_string()]);

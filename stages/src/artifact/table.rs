@@ -177,6 +177,17 @@ impl Table {
         self.find(column).ok_or_else(|| missing_column(&self.label, &self.header, column))
     }
 
+    /// The positions of columns that the table must have, in the order of the names. There may be thousands, as of the classes of
+    /// a label table, so that the header is gone through once for all of them.
+    pub fn columns<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<usize>, StageError> {
+        let mut places: HashMap<&str, Option<usize>> = HashMap::with_capacity(self.header.len());
+        for (at, name) in self.header.iter().enumerate() {
+            places.entry(name).and_modify(|place| *place = None).or_insert(Some(at));
+        }
+        let place = |name: &str| places.get(name).copied().flatten().map_or_else(|| self.column(name), Ok);
+        names.iter().map(|name| place(name.as_ref())).collect()
+    }
+
     /// A cell.
     pub fn cell(&self, row: usize, column: usize) -> &str {
         self.rows.get(row).and_then(|cells| cells.get(column)).unwrap_or_default()
@@ -207,7 +218,7 @@ impl Table {
     }
 
     /// An id as it stands in a row. One with blanks around it is an error: it would be another id than without them.
-    fn id(&self, row: usize, column: usize) -> Result<&str, StageError> {
+    pub(crate) fn id(&self, row: usize, column: usize) -> Result<&str, StageError> {
         let id = self.cell(row, column);
         if id.trim().len() == id.len() {
             return Ok(id);

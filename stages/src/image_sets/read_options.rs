@@ -21,7 +21,8 @@ use athanor_images::pixels::{Pixels, Samples};
 pub struct ReadOptions {
     /// Pattern of the file names in a plain folder: `{id}`, `{channel}` and, optionally at the end, `{ext}`. Without `{channel}`
     /// each file holds all channels of an image. In the place of `{id}` there may be `{class}/{name}` or `{split}/{class}/{name}`,
-    /// which together make the id, joined by `_`. Sets made by stages have a manifest and do not need it.
+    /// which together make the id, joined by `_`. Blanks around a part are left out. Sets made by stages have a manifest and do not
+    /// need it.
     #[serde(default = "default_pattern")]
     #[schemars(example = "{class}/{name}.{ext}")]
     pub pattern: String,

@@ -65,7 +65,7 @@ impl StageKind for ChannelStatistics {
     type Outputs = ChannelStatisticsOutputs;
 
     const NAME: &'static str = "channel_statistics";
-    const REVISION: u32 = 4;
+    const REVISION: u32 = 6;
     const DOC: &'static str = "Measures each channel: the mean over images of the image's mean and of its population standard deviation, both as a share of full scale.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;

@@ -42,7 +42,7 @@ impl StageKind for CleanSplit {
     type Outputs = CleanSplitOutputs;
 
     const NAME: &'static str = "clean_split";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Removes external rows that show the same image as a train row: from both parts where the two targets differ, and from the validation part where the train row is trained on.";
 
     fn run(
@@ -56,14 +56,14 @@ impl StageKind for CleanSplit {
         for (table, is_train) in [(&train, true), (&validation, false)] {
             let (at, targets) = (table.column("Id")?, targets_of(table, "Target", params.classes)?);
             for (row, target) in targets.into_iter().enumerate() {
-                known.insert(table.cell(row, at), (target, is_train));
+                known.insert(table.id(row, at)?, (target, is_train));
             }
         }
         let pairs = inputs.pairs.read()?;
         let (ours, theirs) = (pairs.column("Train")?, pairs.column("Extra")?);
         let (mut from_both, mut from_validation) = (HashSet::new(), HashSet::new());
         for row in 0..pairs.len() {
-            let (own, extra) = (pairs.cell(row, ours), pairs.cell(row, theirs));
+            let (own, extra) = (pairs.id(row, ours)?, pairs.id(row, theirs)?);
             let (Some((own_target, own_is_train)), Some((extra_target, _))) = (known.get(own), known.get(extra)) else {
                 continue;
             };

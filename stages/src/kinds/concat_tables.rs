@@ -1,5 +1,7 @@
 //! `concat_tables`: the rows of several tables, one table after the other.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
+use crate::tables::columns::first_repeated;
 use crate::{input_ports, output_ports};
 
 /// The kind `concat_tables`.
@@ -27,10 +30,9 @@ pub struct ConcatTablesParams {
 impl Parameters for ConcatTablesParams {
     fn check(&self) -> Vec<ParamProblem> {
         let Some(columns) = &self.columns else { return Vec::new() };
-        let twice = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name));
-        match twice {
+        match first_repeated(columns) {
             _ if columns.is_empty() => vec![ParamProblem::value("columns", "a table has at least one column")],
-            Some((_, name)) => vec![ParamProblem::value("columns", format!("the column `{name}` is there twice"))],
+            Some(name) => vec![ParamProblem::value("columns", format!("the column `{name}` is there twice"))],
             None => Vec::new(),
         }
     }
@@ -83,7 +85,8 @@ impl StageKind for ConcatTables {
 
 /// Where the columns are in a table that may have no others if there must be `none_besides`.
 fn places(table: &Table, columns: &[String], none_besides: bool) -> Result<Vec<usize>, StageError> {
-    if none_besides && let Some(other) = table.header().iter().find(|name| !columns.contains(name)) {
+    let known: HashSet<&String> = columns.iter().collect();
+    if none_besides && let Some(other) = table.header().iter().find(|name| !known.contains(name)) {
         let message = format!("the column `{other}` is not in the first table");
         let help = match columns.iter().find(|column| are_alike(column, other)) {
             Some(near) => format!("The first table has `{near}`: give the column the same name in both."),
@@ -91,5 +94,5 @@ fn places(table: &Table, columns: &[String], none_besides: bool) -> Result<Vec<u
         };
         return Err(StageError::at_row(&table.label, 1, message).with_help(help));
     }
-    columns.iter().map(|column| table.column(column)).collect()
+    table.columns(columns)
 }

@@ -66,7 +66,7 @@ impl StageKind for CorrectedTargets {
     type Outputs = CorrectedTargetsOutputs;
 
     const NAME: &'static str = "corrected_targets";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const WARNS: bool = true;
     const DOC: &'static str = "Overrides targets with newer ones, except for the classes in `keep`, whose old value stays. Rows without a newer target, or that would be left without any class, keep the old one.";
 
@@ -83,7 +83,7 @@ impl StageKind for CorrectedTargets {
         for row in 0..corrections.len() {
             let target = parse_target(corrections.cell(row, target_at), params.classes);
             let target = target.map_err(|problem| problem.at(&corrections, row))?;
-            newer.entry(corrections.cell(row, id_at).replace('/', "_")).or_insert(target);
+            newer.entry(corrections.id(row, id_at)?.replace('/', "_")).or_insert(target);
         }
         let mut changed = 0_u32;
         let rows: Vec<[String; 2]> = labels

@@ -69,7 +69,7 @@ impl StageKind for FilterRows {
     type Outputs = FilterRowsOutputs;
 
     const NAME: &'static str = "filter_rows";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const DOC: &'static str = "Keeps the rows of a table for which an expression is true, and sets columns. Expressions are those of `${{ }}`, over the columns of a row.";
 
     fn run(

@@ -77,7 +77,7 @@ impl StageKind for FoldSplit {
         let header: Vec<&str> = labels.header().iter().map(String::as_str).collect();
         let (mut train, mut validation) = (Vec::new(), Vec::new());
         for part in &parts {
-            let columns = header.iter().map(|name| part.table.column(name)).collect::<Result<Vec<_>, _>>()?;
+            let columns = part.table.columns(&header)?;
             for (row, fold) in part.folds.iter().enumerate() {
                 let cells: Vec<&str> = columns.iter().map(|column| part.table.cell(row, *column)).collect();
                 if *fold == params.fold { validation.push(cells) } else { train.push(cells) }

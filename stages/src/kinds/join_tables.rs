@@ -1,6 +1,6 @@
 //! `join_tables`: columns of one table beside the rows of another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,7 +156,7 @@ impl StageKind for JoinTables {
 type Keys<'t> = Vec<Vec<&'t str>>;
 
 fn keys<'t>(table: &'t Table, columns: &[&str]) -> Result<Keys<'t>, StageError> {
-    let places = columns.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+    let places = table.columns(columns)?;
     let key = |row: usize| places.iter().map(|at| table.cell(row, *at).trim()).collect();
     Ok((0..table.len()).map(key).collect())
 }
@@ -190,10 +190,11 @@ fn added_columns(
     }
     let all = || other.header().iter().filter(|name| !theirs.contains(&name.as_str())).cloned().collect();
     let names: Vec<String> = params.columns.clone().unwrap_or_else(all);
-    if let Some(name) = names.iter().find(|name| table.find(name).is_some()) {
+    let ours: HashSet<&String> = table.header().iter().collect();
+    if let Some(name) = names.iter().find(|name| ours.contains(name)) {
         let message = format!("the column `{name}` is in `{}` too", table.label);
         let help = "Name the columns to add with `columns`; `filter_rows` with `set` gives a column another name.";
         return Err(StageError::at_row(&other.label, 1, message).with_help(help));
     }
-    names.iter().map(|name| other.column(name)).collect()
+    other.columns(&names)
 }

@@ -1,5 +1,6 @@
 //! `label_table`: the classes of each id as columns.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use schemars::JsonSchema;
@@ -88,6 +89,9 @@ fn hpa_classes() -> ClassList {
     ClassList::Names(hpa_names())
 }
 
+/// Number of classes from which on it may be a mistake that there are nearly as many as rows: that of another column's texts.
+const MANY_CLASSES: usize = 100;
+
 /// Names of columns that every label table has beside those of classes.
 const OWN_COLUMNS: [&str; 5] = ["Id", "Target", "External", "antibody", "antibody_code"];
 
@@ -149,7 +153,8 @@ impl StageKind for LabelTable {
     type Outputs = LabelTableOutputs;
 
     const NAME: &'static str = "label_table";
-    const REVISION: u32 = 4;
+    const REVISION: u32 = 5;
+    const WARNS: bool = true;
     const DOC: &'static str = "Reads labels in the shape in which they come, multi-label or one class a row, and writes them in that of all other kinds: sorted class numbers, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.\n\nIn this form tables carry the names of their classes: training, reports and submissions take them from it.";
 
     fn run(
@@ -163,8 +168,19 @@ impl StageKind for LabelTable {
         if let Some(warning) = &labels.warning {
             context.warn(format!("{}: {warning}", table.label));
         }
+        let (count, rows) = (labels.classes.len(), labels.ids.len());
+        if params.finds_classes() && count > MANY_CLASSES && count > rows / 2 {
+            let classes = params.target.names().join("`, `");
+            context.warn(format!("{}: {count} classes in {rows} rows: does `{classes}` hold classes?", table.label));
+        }
         if let Some(message) = name_problem(&labels.classes) {
-            return Err(StageError::in_file(&table.label, message));
+            let help = match labels.classes.iter().any(String::is_empty) {
+                true => {
+                    "pandas writes its index as a column without a name: `table.to_csv(\"table.csv\", index=False)`; or name the columns that are classes with `classes`."
+                }
+                false => "Name the columns that are classes with `classes`, or rename it.",
+            };
+            return Err(StageError::in_file(&table.label, message).with_help(help));
         }
         let antibodies = if params.external { Some(antibodies(&table, &labels.ids)?) } else { None };
         let SourceLabels { ids, classes, targets, .. } = &labels;
@@ -173,14 +189,17 @@ impl StageKind for LabelTable {
             header.extend(["antibody", "antibody_code"]);
         }
         let rows = ids.iter().zip(targets).enumerate().map(|(row, (id, target))| {
-            let mut cells = vec![id.clone(), target.to_string()];
-            cells.extend((0..classes.len()).map(|class| u8::from(target.has(class)).to_string()));
-            cells.push(truth(params.external).to_owned());
+            // There may be thousands of classes: none of their cells is a text of its own.
+            let mut cells: Vec<Cow<'_, str>> = vec![id.into(), target.to_string().into()];
+            let first = cells.len();
+            cells.resize(first + classes.len(), "0".into());
+            target.classes().iter().for_each(|class| cells[first + class] = "1".into());
+            cells.push(truth(params.external).into());
             if let Some(antibodies) = &antibodies {
                 let (name, code) = &antibodies[row];
-                cells.extend([name.clone(), code.to_string()]);
+                cells.extend([name.into(), code.to_string().into()]);
             }
-            cells
+            cells.into_iter().map(Cell)
         });
         context.metric("rows", ids.len() as f64);
         context.metric("classes", classes.len() as f64);
@@ -191,6 +210,11 @@ impl StageKind for LabelTable {
 }
 
 impl LabelTableParams {
+    /// Whether the classes are those that cells hold.
+    fn finds_classes(&self) -> bool {
+        matches!(self.classes, ClassList::Found(_)) && !self.one_hot
+    }
+
     fn source(&self) -> LabelSource<'_> {
         LabelSource {
             id: &self.id,
@@ -203,6 +227,15 @@ impl LabelTableParams {
                 ClassList::Found(_) => None,
             },
         }
+    }
+}
+
+/// A cell, borrowed or not, as bytes.
+struct Cell<'c>(Cow<'c, str>);
+
+impl AsRef<[u8]> for Cell<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 

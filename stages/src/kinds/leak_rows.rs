@@ -53,7 +53,7 @@ impl StageKind for LeakRows {
         let mut seen = std::collections::HashSet::new();
         let mut rows = Vec::new();
         for row in 0..leak.len() {
-            let id = leak.cell(row, test);
+            let id = leak.id(row, test)?;
             let name = without_gene(leak.cell(row, extra));
             let Some(at) = index.get(name) else {
                 return Err(leak.error(row, format!("the external id `{name}` is not in `{}`", external.label)));

@@ -77,7 +77,7 @@ impl StageKind for PackImages {
     type Outputs = PackImagesOutputs;
 
     const NAME: &'static str = "pack_images";
-    const REVISION: u32 = 4;
+    const REVISION: u32 = 6;
     const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nThe file of an image depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;
@@ -138,7 +138,8 @@ impl StageKind for PackImages {
 fn shards_of(set: &ImageSet, images_per_shard: usize) -> BTreeMap<String, Vec<Member<'_>>> {
     let count = set.ids.len().div_ceil(images_per_shard).next_power_of_two();
     let mut shards: BTreeMap<String, Vec<Member<'_>>> = BTreeMap::new();
-    for (id, files) in set.ids.iter().zip(set.files.chunks(set.channels.len())) {
+    // A set without images, as of a download of which every file was skipped, has no channels.
+    for (id, files) in set.ids.iter().zip(set.files.chunks(set.channels.len().max(1))) {
         let digest = Digest::of(id.as_bytes()).to_string();
         let head = usize::from_str_radix(&digest[..8], 16).unwrap_or_default();
         shards.entry(format!("{:05}", head % count)).or_default().push(Member { id, files });

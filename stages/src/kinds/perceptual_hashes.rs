@@ -59,7 +59,7 @@ impl StageKind for PerceptualHashes {
     type Outputs = PerceptualHashesOutputs;
 
     const NAME: &'static str = "perceptual_hashes";
-    const REVISION: u32 = 4;
+    const REVISION: u32 = 6;
     const DOC: &'static str = "Computes the 64-bit perceptual hash of each channel, as Python's ImageHash `phash` does: near-duplicate images, which look alike, differ in few bits.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;
@@ -73,7 +73,8 @@ impl StageKind for PerceptualHashes {
         let items = ItemCache::of::<Self>(context)?;
         let each = map_images(&params.reading, &inputs.images, &Hash(&params.reading), &items, context)?;
         let header: Vec<&str> = ["Id"].into_iter().chain(each.set.channels.iter().map(String::as_str)).collect();
-        let hashes = each.results.chunks(each.set.channels.len());
+        // A set without images has no channels.
+        let hashes = each.results.chunks(each.set.channels.len().max(1));
         let rows = each.set.ids.iter().zip(hashes).map(|(id, hashes)| {
             let hashes = hashes.iter().map(|result| result.value.clone());
             [id.clone()].into_iter().chain(hashes).collect::<Vec<String>>()

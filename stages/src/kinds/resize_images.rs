@@ -177,7 +177,7 @@ impl StageKind for ResizeImages {
     type Outputs = ResizeImagesOutputs;
 
     const NAME: &'static str = "resize_images";
-    const REVISION: u32 = 4;
+    const REVISION: u32 = 6;
     const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG, TIFF, BMP, GIF, WebP, PNM and QOI, whatever the names of the files; of files with colours it takes the colour component that holds the channel.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;

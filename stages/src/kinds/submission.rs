@@ -85,7 +85,9 @@ impl StageKind for Submission {
         outputs: SubmissionOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let sample_ids = inputs.sample.read()?.unique_ids("Id")?;
+        let sample = inputs.sample.read()?;
+        sample.require_rows()?;
+        let sample_ids = sample.unique_ids("Id")?;
         let mut matrix = inputs.probabilities.read()?;
         matrix.require_probabilities()?;
         let given = given_ids(Some(&inputs.sample))?;

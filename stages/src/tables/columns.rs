@@ -1,5 +1,7 @@
 //! Parameters that name columns.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,5 +54,32 @@ impl KeyColumns {
 
 /// The first name that is there twice.
 pub(crate) fn first_repeated(names: &[String]) -> Option<&str> {
-    names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name.as_str())
+    let mut seen = HashSet::with_capacity(names.len());
+    names.iter().map(String::as_str).find(|name| !seen.insert(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::artifact::table::TableInput;
+    use crate::ports::InputFile;
+
+    #[test]
+    fn columns_of_many_classes_are_found_in_linear_time() {
+        // Comparing each name with each takes a minute.
+        let begun = Instant::now();
+        let mut names: Vec<String> = (0..50_000).map(|number| format!("class {number:06}")).collect();
+        assert_eq!(first_repeated(&names), None);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, names.join(",") + "\n").unwrap();
+        let table = TableInput(InputFile { path, label: "t.csv".to_owned() }).read().unwrap();
+        assert_eq!(table.columns(&names).unwrap(), (0..names.len()).collect::<Vec<_>>());
+        names.push("class 000007".to_owned());
+        assert_eq!(first_repeated(&names), Some("class 000007"));
+        assert!(table.columns(&["none"]).unwrap_err().to_string().contains("there is no column `none`"));
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use minijinja::Value;
-use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr, UnaryOpKind};
+use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, Test, UnaryOpKind};
 use minijinja::machinery::parse_expr;
 use minijinja::value::ValueKind;
 
@@ -57,7 +57,8 @@ struct Types<'e, 'c> {
 impl<'c> Types<'_, 'c> {
     /// The column that a part is.
     fn column_of<'t>(&self, part: &'t Expr<'t>) -> Option<(Cow<'t, str>, &'c ColumnType)> {
-        let name = column_name(part)?;
+        // The name alone is that of the row, though there may be such a column.
+        let name = column_name(part).filter(|name| name != "row" || !matches!(part, Expr::Var(_)))?;
         let column = (self.column)(&name)?;
         Some((name, column))
     }
@@ -88,6 +89,7 @@ impl<'c> Types<'_, 'c> {
                 "float" | "int" | "abs" | "round" | "length" | "count" => Type::Number,
                 "string" | "upper" | "lower" | "title" | "capitalize" | "trim" | "replace" | "join" => Type::Text,
                 "split" | "lines" => Type::Texts,
+                "bool" => Type::Truth,
                 _ => Type::Unknown,
             },
             Expr::IfExpr(choice) => match &choice.false_expr {
@@ -123,13 +125,40 @@ impl<'c> Types<'_, 'c> {
             }
             Expr::UnaryOp(operation) if matches!(operation.op, UnaryOpKind::Not) => self.condition(&operation.expr),
             Expr::IfExpr(choice) => self.condition(&choice.test_expr),
-            Expr::Test(test) => match test.name {
-                "true" | "false" => self.never(&test.expr, Type::Truth),
-                "none" => self.never(&test.expr, Type::None),
-                _ => None,
-            },
+            Expr::Filter(filter) if filter.name == "bool" => {
+                filter.expr.as_ref().filter(|part| self.of(part) == Type::Text).and_then(|part| self.condition(part))
+            }
+            Expr::Test(test) => self.tested(test),
             _ => None,
         }
+    }
+
+    /// The mistake of a test, some of which are comparisons.
+    fn tested(&self, test: &Test<'_>) -> Option<Mistake> {
+        let other = test.args.first().and_then(|argument| match argument {
+            CallArg::Pos(other) => Some(other),
+            _ => None,
+        });
+        match (test.name, other) {
+            ("true" | "false", _) => self.never(&test.expr, Type::Truth),
+            ("none", _) => self.never(&test.expr, Type::None),
+            ("eq" | "equalto" | "==" | "ne" | "!=", Some(other)) => self.compared(&test.expr, other, true),
+            ("lt" | "lessthan" | "<" | "le" | "<=" | "gt" | "greaterthan" | ">" | "ge" | ">=", Some(other)) => {
+                self.compared(&test.expr, other, false)
+            }
+            ("in", Some(other)) => self.contained(&test.expr, other),
+            _ => None,
+        }
+    }
+
+    /// The mistake of the row itself in the place of one of its cells: it is neither larger than anything nor false.
+    fn whole_row(&self, part: &Expr<'_>) -> Option<Mistake> {
+        let is_row = matches!(part, Expr::Var(name) if name.id == "row");
+        let cell = (self.column)("row").map_or("a name", |_| "row");
+        is_row.then(|| Mistake {
+            message: format!("`{}`: `row` is the whole row, and not one of its cells", self.text),
+            help: format!("Name the column: `row[\"{cell}\"]`."),
+        })
     }
 
     /// Numbers or text in the place of a condition.
@@ -144,7 +173,7 @@ impl<'c> Types<'_, 'c> {
             }
             _ => {}
         }
-        if let Some(mistake) = self.numbers(part) {
+        if let Some(mistake) = self.whole_row(part).or_else(|| self.numbers(part)) {
             return Some(mistake);
         }
         let expression = self.text;
@@ -228,6 +257,9 @@ impl<'c> Types<'_, 'c> {
 
     /// A comparison of a number and a text. To be equal to a text that is no number is no mistake: no number is.
     fn compared(&self, left: &Expr<'_>, right: &Expr<'_>, for_equality: bool) -> Option<Mistake> {
+        if let Some(mistake) = self.whole_row(left).or_else(|| self.whole_row(right)) {
+            return Some(mistake);
+        }
         let (number, text) = match (self.of(left), self.of(right)) {
             (Type::Number, Type::Text) => (left, right),
             (Type::Text, Type::Number) => (right, left),
@@ -334,6 +366,6 @@ fn literal_of<'t>(part: &'t Expr<'t>) -> Option<&'t str> {
 /// A column as expressions name it.
 fn written(name: &str) -> String {
     let starts = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
-    let is_name = starts && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    let is_name = starts && name != "row" && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
     if is_name { name.to_owned() } else { format!("row[\"{name}\"]") }
 }

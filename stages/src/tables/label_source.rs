@@ -50,7 +50,7 @@ impl LabelSource<'_> {
         if self.classes.is_some() || self.one_hot || self.separator.is_empty() || !self.separator.trim().is_empty() {
             return Ok(None);
         }
-        let columns = self.target.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let columns = table.columns(self.target)?;
         let cells = columns.iter().flat_map(|column| (0..table.len()).map(|row| self.words(table.cell(row, *column))));
         Ok(inseparable(cells).map(|(one, other)| {
             format!("the classes `{one}` and `{other}` stand only beside each other: if `{one} {other}` is one class, set `separator: \"\"`")
@@ -63,13 +63,20 @@ impl LabelSource<'_> {
         let mut ids = Vec::with_capacity(table.len());
         for row in 0..table.len() {
             let id = table.cell(row, at).trim();
-            let id = if self.strip_extension { without_extension(id) } else { id };
+            let id = if self.strip_extension { without_extension(id).trim_end() } else { id };
             if id.is_empty() {
-                return Err(table.error(row, format!("`{}` is empty", self.id)));
+                let help = "Each row needs one; spreadsheets leave rows of commas behind, which can be taken out.";
+                return Err(table.error(row, format!("`{}` is empty", self.id)).with_help(help));
             }
             if let Some(first) = first.insert(id.to_owned(), row) {
                 let message = format!("the id `{id}` stands in row {} already", table.line(first));
-                return Err(table.error(row, message));
+                let help = match self.strip_extension {
+                    true => {
+                        "An id names one row; without extensions these two files have the same (`strip_extension`)."
+                    }
+                    false => "An id names one row: take one of the two out, or give them different ids.",
+                };
+                return Err(table.error(row, message).with_help(help));
             }
             ids.push(id.to_owned());
         }
@@ -78,7 +85,7 @@ impl LabelSource<'_> {
 
     /// The classes in cells that name them.
     fn of_cells(&self, table: &Table) -> Result<(Vec<String>, Vec<Target>), StageError> {
-        let columns = self.target.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let columns = table.columns(self.target)?;
         let words = |row: usize| -> Vec<&str> {
             columns.iter().flat_map(|column| self.words(table.cell(row, *column))).collect()
         };
@@ -156,7 +163,7 @@ impl LabelSource<'_> {
     fn of_columns(&self, table: &Table) -> Result<(Vec<String>, Vec<Target>), StageError> {
         let others = || table.header().iter().filter(|name| *name != self.id).cloned();
         let classes: Vec<String> = self.classes.map_or_else(|| others().collect(), <[String]>::to_vec);
-        let columns = classes.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let columns = table.columns(&classes)?;
         let target = |row: usize| -> Result<Target, StageError> {
             let has = |(class, column): (usize, &usize)| {
                 let cell = table.cell(row, *column).trim();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value, filters};
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Expression, State, UndefinedBehavior, Value, filters};
 
 use super::column_type::{ColumnType, number};
 use super::expression_check::mistake;
@@ -25,7 +25,55 @@ pub(crate) fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // Class numbers are split in the same way whether a column holds several in a cell or, by chance, one in each.
     environment.add_filter("split", split);
+    environment.add_filter("float", float);
+    environment.add_filter("int", int);
+    environment.add_filter("bool", truth);
     environment
+}
+
+/// The engine's `float`, for which NaN is no number: the engine takes it for larger than all others, and for pandas it is a cell without
+/// a value.
+fn float(state: &State<'_, '_>, value: &Value, default: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+    let converted = |value: &Value| filters::float(state, value, default, named);
+    converted(&without(value, f64::is_nan)).map_err(|error| no_number(value, "float", error))
+}
+
+/// The engine's `int`, for which there are no whole numbers of NaN and infinity, as in Python.
+fn int(
+    state: &State<'_, '_>,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    named: Kwargs,
+) -> Result<Value, Error> {
+    let converted = |value: &Value| filters::int(state, value, default, base, named);
+    converted(&without(value, |number| !number.is_finite())).map_err(|error| no_number(value, "int", error))
+}
+
+/// A value, or a text that is no number in the place of one that is `odd`.
+fn without(value: &Value, odd: impl Fn(f64) -> bool) -> Value {
+    let number = value.as_str().and_then(|text| text.parse::<f64>().ok());
+    if number.is_some_and(odd) { Value::from("") } else { value.clone() }
+}
+
+/// The engine's error about a text, with the text and the way out.
+fn no_number(value: &Value, filter: &str, error: Error) -> Error {
+    let Some(text) = value.as_str() else { return error };
+    let what = if text.is_empty() { "an empty cell".to_owned() } else { format!("`{text}`") };
+    let message = format!("{what} is no number; `|{filter}(0)` takes 0 in its place");
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+/// The engine's `bool` of all but text, of which any would be true.
+fn truth(state: &State<'_, '_>, value: &Value) -> Result<bool, Error> {
+    match value.as_str() {
+        None => filters::bool(state, value),
+        Some(text) => {
+            let message =
+                format!("`{text}` is text, which is neither true nor false: compare it, as in `… == \"True\"`");
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        }
+    }
 }
 
 /// The engine's `split`, of numbers too.

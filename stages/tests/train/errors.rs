@@ -1,5 +1,6 @@
 //! Errors before training or prediction begins.
 
+use athanor_stages::kind::RunError;
 use athanor_stages::ports::InputFile;
 use athanor_stages::registry;
 use serde_json::{Value, json};
@@ -40,6 +41,28 @@ fn bad_rows_and_images_are_refused() {
     assert_eq!(told(&both), "other: has the channels blue, but `images` has red, green");
     let both = [("images", fixture.input("images")), ("images", fixture.input("images"))];
     assert_eq!(told(&both), "images: has an image `image0`, as another set has");
+}
+
+/// Ids of files, of folders and of other programs.
+#[test]
+fn an_id_that_is_nearly_that_of_an_image_is_told() {
+    let fixture = Fixture::new(16);
+    for (id, told) in [
+        ("image0.png", "It has `image0`: `label_table` with `strip_extension: true`"),
+        ("IMAGE0.PNG", "It has `image0`: ids must be the same"),
+        ("some/image0", "It has `image0`: ids must be the same"),
+        ("image99", "Pack the images of all rows"),
+    ] {
+        let labels = fixture.file("labels.csv", format!("Id,Target\nimage1,0\n{id},1\n"));
+        let mut inputs = fixture.inputs();
+        inputs.retain(|(port, _)| *port != "train");
+        inputs.push(("train", labels));
+        let heard = RecordingReporter::patient();
+        let run = fixture.run("train_classifier", &params(json!({})), &inputs, "refused", Run::new(&heard));
+        let RunError::Stage(error) = run.unwrap_err() else { panic!("{id}") };
+        let help = error.help().unwrap_or_default();
+        assert!(help.starts_with(told), "{id}: {help}");
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn small(pixels: &Pixels) -> Pixels {
 
 /// The image as a PNG file, or as the JPEG file that photographs need much less space as.
 fn thumbnail(pixels: &Pixels, caption: String) -> Option<Thumbnail> {
-    let files = [encode::png(pixels).ok(), encode::jpeg_to_look_at(pixels, QUALITY).ok()];
+    let files = [encode::smaller_png(pixels).ok(), encode::jpeg_to_look_at(pixels, QUALITY).ok()];
     let files = PREFIXES.iter().zip(files).filter_map(|(prefix, file)| Some((prefix, file?)));
     let (prefix, file) = files.min_by_key(|(_, file)| file.len())?;
     Some(Thumbnail { caption, image: format!("{prefix}{}", STANDARD.encode(file)) })

@@ -1,9 +1,11 @@
 //! Folders without a manifest, read by the names of their files.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use athanor_cache::Tree;
+use icu_normalizer::ComposingNormalizerBorrowed;
 
 use super::unmatched::{is_hidden, may_be_image, no_image, unmatched};
 use super::{BadImage, ImageFile, ImageSet, Naming, entries, label_inside};
@@ -67,29 +69,16 @@ pub(crate) fn read(
 
 /// Ids that look the same as others, with one of these: letters and their accents may be one character, or two.
 fn look_alikes<'i>(ids: impl Iterator<Item = &'i String>) -> HashMap<String, String> {
-    let is_accent = |c: char| matches!(c, '\u{300}'..='\u{36f}');
-    let shape = |id: &str| {
-        let mut shape = Vec::new();
-        for c in id.chars() {
-            match shape.last_mut().filter(|_| is_accent(c)) {
-                Some(last) => *last = None,
-                None => shape.push(Some(c).filter(char::is_ascii)),
-            }
+    let composed = ComposingNormalizerBorrowed::new_nfc();
+    let mut of_text: HashMap<Cow<'_, str>, Vec<&String>> = HashMap::new();
+    ids.filter(|id| !id.is_ascii()).for_each(|id| of_text.entry(composed.normalize(id)).or_default().push(id));
+    let with_another = |same: &[&String]| match same {
+        [] | [_] => Vec::new(),
+        [first, second, ..] => {
+            same.iter().map(|id| ((*id).clone(), if id == first { *second } else { *first }.clone())).collect()
         }
-        shape
     };
-    let mut of_shape: HashMap<Vec<Option<char>>, Vec<&String>> = HashMap::new();
-    ids.filter(|id| !id.is_ascii()).for_each(|id| of_shape.entry(shape(id)).or_default().push(id));
-    let has_accent = |id: &String| id.chars().any(is_accent);
-    let mut alike = HashMap::new();
-    for ids in of_shape.values() {
-        let one = ids.iter().find(|id| has_accent(id)).zip(ids.iter().find(|id| !has_accent(id)));
-        if let Some((apart, whole)) = one {
-            alike.insert((*apart).clone(), (*whole).clone());
-            alike.insert((*whole).clone(), (*apart).clone());
-        }
-    }
-    alike
+    of_text.values().flat_map(|same| with_another(same)).collect()
 }
 
 /// Files by id and channel.
@@ -137,8 +126,10 @@ fn no_images(naming: &Naming, tree: &Tree) -> String {
     let expected = depth(&naming.example("<id>", "<channel>"));
     let holds = format!("It holds `{first}`, for one.");
     if names.all(|name| depth(name) > expected) {
-        let deeper = "Give the folder that the images are in, or a pattern with its folders, such as `pattern: \"{class}/{name}.{ext}\"`.";
-        return format!("{holds} {deeper}");
+        let pattern = if naming.has_classes() { "{split}/{class}/{name}.{ext}" } else { "{class}/{name}.{ext}" };
+        return format!(
+            "{holds} Give the folder that the images are in, or a pattern with its folders, such as `pattern: \"{pattern}\"`."
+        );
     }
     if !naming.has_channels() {
         return format!("{holds} Give a `pattern` that fits its files.");
@@ -156,10 +147,13 @@ mod tests {
 
     #[test]
     fn ids_that_differ_in_how_accents_are_written_look_alike() {
-        let ids = ["caf\u{e9}", "cafe\u{301}", "cafe", "\u{e9}", "\u{e8}"].map(str::to_owned);
+        let different = ["cafe", "\u{e9}", "e\u{300}", "x\u{301}", "\u{d55c}", "\u{1112}\u{1161}"];
+        let ids = [&["caf\u{e9}", "cafe\u{301}", "\u{ac00}1", "\u{1100}\u{1161}1"], &different[..]].concat();
+        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
         let alike = look_alikes(ids.iter());
-        assert_eq!(alike.get(&ids[0]), Some(&ids[1]));
-        assert_eq!(alike.get(&ids[1]), Some(&ids[0]));
-        assert_eq!(alike.len(), 2, "{alike:?}");
+        for (one, other) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+            assert_eq!(alike.get(&ids[one]), Some(&ids[other]));
+        }
+        assert_eq!(alike.len(), 4, "{alike:?}");
     }
 }

@@ -80,10 +80,17 @@ pub(crate) fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> R
         let message = format!("does not list all files of its folder: {other} more are there");
         return Err(StageError::in_file(&manifest.label, message).with_help(help));
     }
+    let mut known = HashSet::new();
     let mut set = ImageSet { label: label.to_owned(), channels: Vec::new(), ids: Vec::new(), files: Vec::new() };
     for row in 0..manifest.len() {
         let cell = |column| manifest.cell(row, column).to_owned();
         let (id, channel, name) = (cell(0), cell(1), cell(2));
+        // Names of results are made of these, and a manifest may come from anywhere.
+        for (what, text) in [("an image", &id), ("a channel", &channel)] {
+            if text.is_empty() || text.contains('/') {
+                return Err(manifest.error(row, format!("`{text}` cannot be the name of {what}")).with_help(help));
+            }
+        }
         let told: Option<Digest> = manifest.cell(row, 9).parse().ok();
         let digest = match present.get(name.as_str()) {
             None => return Err(manifest.error(row, format!("the file `{name}` is not there")).with_help(help)),
@@ -94,9 +101,15 @@ pub(crate) fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> R
             Some(digest) => *digest,
         };
         if set.ids.last() != Some(&id) {
+            if !known.insert(id.clone()) {
+                return Err(manifest.error(row, format!("the rows of `{id}` are not together")).with_help(help));
+            }
             set.ids.push(id.clone());
         }
         if set.ids.len() == 1 {
+            if set.channels.contains(&channel) {
+                return Err(manifest.error(row, format!("`{id}` has the channel `{channel}` twice")).with_help(help));
+            }
             set.channels.push(channel.clone());
         }
         let place = set.files.len() % set.channels.len().max(1);

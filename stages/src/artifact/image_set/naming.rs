@@ -216,6 +216,8 @@ fn read_segment<'n>(pattern: &str, name: &'n str, parts: &mut FileParts<'n>) -> 
                 name = &name[at + literal.len()..];
             }
         }
+        // As in tables, where an id with blanks around it would be another one.
+        let value = value.trim();
         if value.is_empty() {
             return None;
         }
@@ -261,6 +263,19 @@ mod tests {
         let parts = in_name.parts("cat_0_1.png", "").unwrap();
         assert_eq!((parts.class, parts.id().as_str()), (Some("cat"), "0_1"));
         assert_eq!(in_name.parts("_1.png", ""), None);
+    }
+
+    #[test]
+    fn blanks_around_a_part_are_none_of_it() {
+        assert_eq!(id(DEFAULT_PATTERN, "red", " a b _red.png").as_deref(), Some("a b"));
+        assert_eq!(id(DEFAULT_PATTERN, "red", " \u{a0}_red.png"), None);
+        let naming = Naming::new("{split}/{class}/{name}.{ext}", None).unwrap();
+        let parts = naming.parts("train / a cat/0 (1) .JPEG", "").unwrap();
+        assert_eq!(
+            (parts.split, parts.class, parts.id().as_str()),
+            (Some("train"), Some("a cat"), "train_a cat_0 (1)")
+        );
+        assert_eq!(naming.class_of_folder("train/dog "), Some("dog"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::wanted::WantedFile;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::items::{Computed, ItemCache};
+use crate::words::counted;
 use athanor_fetch::error::{FetchError, FetchErrorKind, shown};
 use athanor_fetch::request::{FetchTask, Fetched, Request};
 use athanor_fetch::throughput::Progress;
@@ -83,7 +84,7 @@ pub(crate) fn fetch_missing(
         .map(|(slot, (key, wanted))| Missing { key, wanted, slot })
         .collect();
     let (all, known) = (slots.len(), slots.len() - missing.len());
-    context.log(format!("{all} files: {known} known from before, {} to fetch", missing.len()));
+    context.log(format!("{}: {known} known from before, {} to fetch", counted(all, "file"), missing.len()));
     fetch(params, &missing, items, known, context)?;
     drop(missing);
     let outcomes: Option<Vec<FetchResult>> = slots.into_iter().map(OnceLock::into_inner).collect();

@@ -136,7 +136,7 @@ impl StageKind for ImportImages {
     type Outputs = ImportImagesOutputs;
 
     const NAME: &'static str = "import_images";
-    const REVISION: u32 = 6;
+    const REVISION: u32 = 8;
     const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names with the extensions of their real types. With `pattern: \"{class}/{name}.{ext}\"`, a folder for each class, it also makes a table of labels.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;

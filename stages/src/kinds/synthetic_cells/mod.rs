@@ -117,7 +117,7 @@ impl<'p> PerItem for Draw<'p> {
         let planes = render(scene).into_iter().zip(HPA_CHANNELS);
         for (plane, channel) in planes.filter(|(_, channel)| self.channels.iter().any(|wanted| wanted == channel)) {
             let pixels = Pixels { width: scene.side, height: scene.side, channels: 1, samples: Samples::U8(plane) };
-            let file = encode::png(&pixels).map_err(|error| StageError::mismatch(error.to_string()))?;
+            let file = encode::smaller_png(&pixels).map_err(|error| StageError::mismatch(error.to_string()))?;
             let path = folder.join(channel);
             std::fs::write(&path, file).map_err(StageError::io(&path))?;
         }

@@ -66,6 +66,7 @@ impl StageKind for TrainClassifier {
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;
     const USES_GPUS: bool = true;
+    const WARNS: bool = true;
     const DOC: &'static str = "Trains a network to predict the classes of an image (multi-label classification), with the optimizer Adam.\n\nThe optimizer is PyTorch's `Adam(betas=(0.9, 0.999))` without weight decay; its learning rate is that of `schedule`. Data augmentation: in training each image is a random crop, flipped and transposed in one of eight ways at random; in validation it is the whole image.\n\nThe checkpoint holds the network and its preprocessing, so that `predict` needs nothing else. A training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU. The loss `classifier` ranks the images of a step, so that it is computed once, of the outputs of all its batches; on fewer GPUs than batches, most forward passes are then done twice, so that activations of one batch at a time need memory.";
 
     fn run(
@@ -75,10 +76,26 @@ impl StageKind for TrainClassifier {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let task = prepare(params, &inputs)?;
+        if let Some(warning) = mostly_without_rows(&task) {
+            context.warn(format!("{}: {warning}", inputs.train.0.label));
+        }
         let results =
             OutputPaths { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
         run_training(&task, &task.params.training_config(), &results, context)
     }
+}
+
+/// A warning where no row has any of the upper half of the classes: their number may have been left at its default.
+fn mostly_without_rows(task: &ClassifierTask) -> Option<String> {
+    let rows = task.train.hard.iter().chain(&task.validation.hard);
+    let (count, classes) = (rows.flat_map(Target::classes).max()? + 1, task.params.classes);
+    let message = || {
+        format!(
+            "its highest class is {}, and `classes` is {classes}: macro F1 takes a class without rows for 0. Are there no more than `classes: {count}`?",
+            count - 1
+        )
+    };
+    (2 * count < classes).then(message)
 }
 
 /// Reads and checks everything before training starts.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use athanor_images::pixels::Pixels;
+use icu_normalizer::ComposingNormalizerBorrowed;
 
 use super::view::View;
 use crate::artifact::figure::{Thumbnail, set_thumbnail};
@@ -71,9 +72,7 @@ impl ImagePool {
         if let Some(first) = missing.first() {
             let others = if missing.len() > 1 { format!(" ({} are missing)", missing.len()) } else { String::new() };
             let message = format!("`{}` has no image `{first}`{others}", self.label);
-            return Err(
-                StageError::mismatch(message).with_help("Pack the images of all rows, or leave those rows out.")
-            );
+            return Err(StageError::mismatch(message).with_help(self.advice(first)));
         }
         let images: Vec<usize> = ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect();
         for (id, image) in ids.iter().zip(&images) {
@@ -87,6 +86,29 @@ impl ImagePool {
             }
         }
         Ok(images)
+    }
+
+    /// Advice for an id without an image.
+    fn advice(&self, id: &str) -> String {
+        let advice = "Pack the images of all rows, or leave those rows out.";
+        let stem = id.rsplit_once('.').map_or(id, |(stem, _)| stem);
+        if self.by_id.contains_key(stem) {
+            return format!(
+                "It has `{stem}`: `label_table` with `strip_extension: true` takes extensions off. {advice}"
+            );
+        }
+        let composed = |id: &str| ComposingNormalizerBorrowed::new_nfc().normalize(id).into_owned();
+        if let Some(same) = self.by_id.keys().find(|known| composed(known) == composed(id)) {
+            return format!(
+                "It has `{same}`, which looks the same: its letters and accents are in one, or apart (NFC, NFD). {advice}"
+            );
+        }
+        let seen = |id: &str| composed(id).to_lowercase().replace('/', "_");
+        let names = [id, stem].map(|id| [seen(id), seen(id.rsplit('/').next().unwrap_or(id))]);
+        match self.by_id.keys().filter(|known| names.as_flattened().contains(&seen(known))).min() {
+            Some(near) => format!("It has `{near}`: ids must be the same, letter by letter. {advice}"),
+            None => advice.to_owned(),
+        }
     }
 
     /// Number of the image called `id`.
