@@ -1,6 +1,7 @@
 //! Digests, and a stable hash of values.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -29,8 +30,13 @@ impl Digest {
     }
 
     /// The 64 hexadecimal digits, without an allocation.
-    pub(crate) fn to_hex(self) -> impl std::ops::Deref<Target = str> {
-        blake3::Hash::from_bytes(self.0).to_hex()
+    pub(crate) fn to_hex(self) -> HexDigits {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        HexDigits(digits)
     }
 
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Digest {
@@ -48,6 +54,18 @@ impl Digest {
     }
 }
 
+/// The hexadecimal digits of a digest.
+pub(crate) struct HexDigits([u8; 64]);
+
+impl Deref for HexDigits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // They are ASCII.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl From<blake3::Hash> for Digest {
     fn from(hash: blake3::Hash) -> Digest {
         Digest(*hash.as_bytes())
@@ -56,7 +74,7 @@ impl From<blake3::Hash> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+        formatter.write_str(&self.to_hex())
     }
 }
 

@@ -86,6 +86,7 @@ pub use locks::process::{is_gone as is_process_gone, this_process};
 pub use locks::table::{Claim, Lock, Locks, UseGuard};
 pub use records::action_record::{ActionRecord, OutputRecord, SealedRecord};
 pub use records::actions::{Lookup, StoredResult};
+pub use records::folders::RecordFolders;
 pub use records::wal::WriteAheadLog;
 pub use store::checkout::{Checkout, ResultsLock, Staged, Swap};
 pub use store::digest_hints::DigestHints;

@@ -6,11 +6,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, Presence, StatSnapshot};
+use rayon::prelude::*;
 
 struct Fixture {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     cache: Cache,
     began: Cell<FsTime>,
+}
+
+impl Drop for Fixture {
+    /// Lets an ordinary user remove the folders of stored results.
+    fn drop(&mut self) {
+        athanor_cache::remove_tree(self.folder.path()).unwrap();
+    }
 }
 
 impl Fixture {
@@ -18,7 +26,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         let began = Cell::new(cache.fs_now().unwrap());
-        Fixture { _folder: folder, cache, began }
+        Fixture { folder, cache, began }
     }
 
     fn folder(&self) -> Artifact {
@@ -97,6 +105,36 @@ fn inputs_that_nobody_touched_are_intact_in_any_process() {
     assert!(other.is_present(&folder, &evidence));
     assert_eq!(other.check_input(&folder, other.fs_now().unwrap()).unwrap(), InputState::Intact);
     assert_eq!(fixture.cache.incident_mark(), 0);
+}
+
+#[test]
+fn inputs_that_are_stored_again_meanwhile_are_intact() {
+    let fixture = Fixture::new();
+    let empty = || {
+        let output = fixture.cache.scratch_root().join("empty");
+        fs::create_dir(&output).unwrap();
+        fixture.cache.ingest(&output).unwrap()
+    };
+    let stored = [fixture.file(), fixture.folder(), empty()];
+    fixture.begin();
+    assert_eq!([fixture.file(), fixture.folder(), empty()], stored, "another stage makes the same");
+    assert!(stored.iter().all(|artifact| fixture.check(artifact) == InputState::Intact));
+    assert_eq!(fixture.cache.incident_mark(), 0);
+    // Several at once, of which only one can be first.
+    let cache = &fixture.cache;
+    for round in 0..20 {
+        let store = |_| {
+            let output = tempfile::tempdir_in(cache.scratch_root()).unwrap().keep();
+            fs::create_dir(output.join(round.to_string())).unwrap();
+            let artifact = cache.ingest(&output).unwrap();
+            let began = cache.fs_now().unwrap();
+            (artifact, began)
+        };
+        let readers: Vec<_> = (0..4).into_par_iter().map(store).collect();
+        for (artifact, began) in readers {
+            assert_eq!(cache.check_input(&artifact, began).unwrap(), InputState::Intact, "{round}");
+        }
+    }
 }
 
 #[test]

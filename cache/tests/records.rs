@@ -4,7 +4,7 @@ mod fixture;
 
 use std::fs;
 
-use athanor_cache::{ActionRecord, Lookup, StoredResult, Unsynced, WriteAheadLog};
+use athanor_cache::{ActionRecord, Cache, Lookup, RecordFolders, StoredResult, Unsynced, WriteAheadLog};
 use fixture::{described, open, put};
 
 #[test]
@@ -71,4 +71,58 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
     assert_eq!(cache.verify(&|_, _| {}).unwrap().damaged.len(), 1);
     assert!(matches!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Hit(_)), "its own line is whole");
     assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
+}
+
+/// The folders of records once the clock of their file system has moved on; `None` where it is not known to keep their times.
+fn settled(cache: &Cache) -> Option<RecordFolders> {
+    let begun = cache.fs_now().unwrap();
+    while cache.fs_now().unwrap() <= begun {
+        std::thread::yield_now();
+    }
+    cache.settled_record_folders()
+}
+
+#[test]
+fn folders_of_records_show_each_record_that_comes_goes_or_is_replaced() {
+    let (_folder, cache) = open();
+    let record = |name: &str, text: &str| {
+        let result = described(name, put(&cache, name, text), 5);
+        cache.record(&result).unwrap();
+        let name = result.fingerprint.to_string();
+        (result.fingerprint, cache.root().join("actions").join(&name[..1]).join(format!("{name}.json")))
+    };
+    let (one, path) = record("one", "one");
+    let Some(before) = settled(&cache) else {
+        println!("skipped: this file system is not known to keep the times of folders");
+        return;
+    };
+    assert_eq!(cache.record_folders(), before);
+    cache.lookup(&one).unwrap();
+    assert_eq!(cache.record_folders(), before, "looking changes nothing");
+    let mut shown = vec![before];
+    let mut changes = |what: &str, change: &dyn Fn()| {
+        change();
+        assert_ne!(Some(&cache.record_folders()), shown.last(), "{what}");
+        let now = settled(&cache).expect(what);
+        assert!(!shown.contains(&now), "{what}");
+        shown.push(now);
+    };
+    changes("another", &|| drop(record("two", "two")));
+    changes("replaced", &|| drop(record("one", "other")));
+    changes("replaced by a program", &|| {
+        let beside = path.with_extension("new");
+        fs::copy(&path, &beside).unwrap();
+        fs::rename(&beside, &path).unwrap();
+    });
+    changes("in quarantine", &|| cache.quarantine_record(&one).unwrap());
+    changes("again", &|| drop(record("one", "one")));
+    changes("deleted, and the time of its folder put back", &|| {
+        let folder = path.parent().unwrap();
+        let modified = folder.metadata().unwrap().modified().unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::File::open(folder).unwrap().set_modified(modified).unwrap();
+    });
+    fs::remove_dir_all(cache.root().join("actions")).unwrap();
+    assert!(!shown.contains(&cache.record_folders()), "all deleted");
+    assert_eq!(settled(&cache), None);
 }

@@ -1,5 +1,9 @@
 //! Views of the user's folders for a stage: a symbolic link to the folder, or, where something in it is excluded, folders of
-//! their own with links to everything else.
+//! their own with copies of the files, or links to them.
+//!
+//! A stage must not see by the view whether anything is excluded: programs that go through folders do not follow links (`os.walk`,
+//! `find`), so that every folder is one, and every link of the user's stays a link. Files are copies, as far as they are few; of larger
+//! folders they are links.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
@@ -30,16 +34,33 @@ pub struct FolderView {
 enum Shown {
     /// By a link to it.
     Link,
-    /// By a folder with these entries.
-    Folder(Vec<(OsString, Shown)>),
+    /// By a copy of it.
+    Copy,
+    /// By a folder with these entries. If nothing below it is excluded, a link to it shows the same.
+    Folder { entries: Vec<(OsString, Shown)>, is_whole: bool },
 }
+
+/// Entries above which folders in which nothing is excluded are links: to make each of them would take longer than most stages need.
+const MOST: usize = 50_000;
+/// Most files, and bytes of them together, that are copied for one view.
+const COPIED: (usize, u64) = (1_000, 16 << 20);
 
 impl FolderView {
     /// Looks through the names in the folder `root`, and in all folders below it.
     pub fn of(root: &Path, exclusions: &Exclusions) -> Result<FolderView> {
         let exclusions = exclusions.in_walk_of(root);
         let mut look = Look { exclusions, folders: Vec::new(), ancestors: Vec::new() };
-        let shown = look.folder(root, "")?;
+        let shown = match look.folder(root, "")? {
+            Shown::Folder { is_whole: true, .. } => Shown::Link,
+            mut shown => {
+                if entries_of(&shown) > MOST {
+                    link_whole_folders(&mut shown);
+                } else if amount(&shown, root).is_some() {
+                    copy_files(&mut shown, root);
+                }
+                shown
+            }
+        };
         Ok(FolderView { root: root.to_owned(), folders: look.folders, shown })
     }
 
@@ -57,10 +78,62 @@ impl FolderView {
 fn put(shown: &Shown, path: &Path, at: &Path) -> Result<()> {
     match shown {
         Shown::Link => symlink_or_copy(path, at).map_err(CacheError::io(at)),
-        Shown::Folder(entries) => {
+        Shown::Copy => match fs::copy(path, at).and_then(|_| keep_time(path, at)) {
+            Ok(()) => Ok(()),
+            // A pipe in its place, say, or a file that may not be read: the stage learns of that itself.
+            Err(_) => {
+                let _ = fs::remove_file(at);
+                put(&Shown::Link, path, at)
+            }
+        },
+        Shown::Folder { entries, .. } => {
             fs::create_dir(at).map_err(CacheError::io(at))?;
             entries.iter().try_for_each(|(name, shown)| put(shown, &path.join(name), &at.join(name)))
         }
+    }
+}
+
+fn keep_time(path: &Path, at: &Path) -> std::io::Result<()> {
+    let modified = fs::metadata(path)?.modified()?;
+    // The copy may be read-only, which its owner may change all the same.
+    fs::File::open(at)?.set_modified(modified)
+}
+
+fn entries_of(shown: &Shown) -> usize {
+    match shown {
+        Shown::Folder { entries, .. } => entries.iter().map(|(_, shown)| 1 + entries_of(shown)).sum(),
+        Shown::Link | Shown::Copy => 0,
+    }
+}
+
+/// Has folders in which nothing is excluded be links.
+fn link_whole_folders(shown: &mut Shown) {
+    match shown {
+        Shown::Folder { is_whole: true, .. } => *shown = Shown::Link,
+        Shown::Folder { entries, .. } => entries.iter_mut().for_each(|(_, shown)| link_whole_folders(shown)),
+        Shown::Link | Shown::Copy => {}
+    }
+}
+
+/// Numbers of files and bytes below `path`; `None` if a file is gone, or there is more than is copied.
+fn amount(shown: &Shown, path: &Path) -> Option<(usize, u64)> {
+    match shown {
+        Shown::Folder { entries, .. } => entries.iter().try_fold((0_usize, 0_u64), |(files, bytes), (name, shown)| {
+            let below = amount(shown, &path.join(name))?;
+            Some((files + below.0, bytes + below.1)).filter(|(files, bytes)| *files <= COPIED.0 && *bytes <= COPIED.1)
+        }),
+        _ => fs::symlink_metadata(path).ok().map(|found| (1, if found.is_file() { found.len() } else { 0 })),
+    }
+}
+
+/// Has regular files be copied.
+fn copy_files(shown: &mut Shown, path: &Path) {
+    match shown {
+        Shown::Folder { entries, .. } => {
+            entries.iter_mut().for_each(|(name, shown)| copy_files(shown, &path.join(name)));
+        }
+        _ if fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) => *shown = Shown::Copy,
+        _ => {}
     }
 }
 
@@ -96,21 +169,24 @@ impl Look<'_> {
                 continue;
             }
             if leads_to_folder {
-                below.push(entries.len());
+                below.push((entries.len(), entry.file_type() == FileType::Symlink));
             }
             entries.push((OsStr::from_bytes(name.to_bytes()).to_owned(), Shown::Link));
         }
         self.folders.push((path.to_owned(), stat));
         self.ancestors.push(stat.identity());
-        for number in below {
+        for (number, is_link) in below {
             let name = &entries[number].0;
             let prefix = format!("{prefix}{}/", name.to_string_lossy());
             let shown = self.folder(&path.join(name), &prefix)?;
-            is_whole &= matches!(shown, Shown::Link);
-            entries[number].1 = shown;
+            let is_whole_below = matches!(shown, Shown::Folder { is_whole: true, .. });
+            is_whole &= is_whole_below;
+            if !(is_link && is_whole_below) {
+                entries[number].1 = shown;
+            }
         }
         self.ancestors.pop();
-        Ok(if is_whole { Shown::Link } else { Shown::Folder(entries) })
+        Ok(Shown::Folder { entries, is_whole })
     }
 }
 
@@ -140,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_with_something_excluded_are_made_and_all_else_is_linked() {
+    fn a_view_is_made_of_folders_and_files_without_what_is_excluded() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         for path in ["a/x.py", "a/__pycache__/x.pyc", "b/deep/y", "b/deep/.DS_Store", "c/z", "top", "d/__pycache__/w"] {
@@ -155,12 +231,46 @@ mod tests {
         view.put(&at).unwrap();
         assert_eq!(names_in(&at), ["a", "b", "c", "d", "linked", "top"]);
         assert_eq!((names_in(&at.join("a")), names_in(&at.join("linked"))), (vec!["x.py".into()], vec!["x.py".into()]));
-        assert!(at.join("c").is_symlink() && !at.join("b/deep").is_symlink() && at.join("b/deep/y").is_symlink());
+        assert!(["c", "b/deep", "b/deep/y"].iter().all(|path| !at.join(path).is_symlink()));
+        let time = |path: PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+        assert_eq!(time(at.join("b/deep/y")), time(root.join("b/deep/y")));
+        fs::write(at.join("top"), "changed").unwrap();
+        assert_eq!(fs::read_to_string(root.join("top")).unwrap(), "top");
         assert!(names_in(&at.join("d")).is_empty());
         assert_eq!(fs::read_to_string(at.join("linked/x.py")).unwrap(), "a/x.py");
         assert!(view.is_current());
         fs::create_dir(root.join("c/__pycache__")).unwrap();
         assert!(!view.is_current());
+    }
+
+    #[test]
+    fn files_of_a_large_folder_are_links_and_links_of_the_users_stay_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::write(root.join("a/x"), "x").unwrap();
+        fs::write(root.join(".DS_Store"), "").unwrap();
+        fs::File::create(root.join("large")).unwrap().set_len(COPIED.1 + 1).unwrap();
+        std::os::unix::fs::symlink("a", root.join("linked")).unwrap();
+        let exclusions = Exclusions::of_project(folder.path(), &[]).unwrap();
+        let at = folder.path().join("at");
+        FolderView::of(&root, &exclusions).unwrap().put(&at).unwrap();
+        assert_eq!(names_in(&at), ["a", "large", "linked"]);
+        assert!(!at.join("a").is_symlink() && at.join("a/x").is_symlink());
+        assert!(at.join("large").is_symlink() && at.join("linked").is_symlink());
+    }
+
+    #[test]
+    fn where_there_are_very_many_entries_whole_folders_are_links() {
+        let folder = |entries: Vec<(&str, Shown)>, is_whole| {
+            let entries = entries.into_iter().map(|(name, shown)| (OsString::from(name), shown)).collect();
+            Shown::Folder { entries, is_whole }
+        };
+        let whole = || folder(vec![("x", Shown::Link), ("y", Shown::Link)], true);
+        let mut shown = folder(vec![("a", whole()), ("b", folder(vec![("c", whole())], false))], false);
+        assert_eq!(entries_of(&shown), 7);
+        link_whole_folders(&mut shown);
+        assert_eq!(entries_of(&shown), 3);
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Layout {
         self.path_of("actions", fingerprint, ".json")
     }
 
+    /// Paths of the folders that hold all records.
+    pub(crate) fn action_folders(self) -> impl Iterator<Item = String> {
+        (0..1 << (4 * self.digits)).map(move |shard: u32| format!("actions/{shard:0width$x}", width = self.digits))
+    }
+
     /// Path of the items of a scope.
     pub(crate) fn items(self, scope: &Digest) -> String {
         self.path_of("items", scope, "")
@@ -69,6 +74,7 @@ impl Layout {
 
     fn path_of(self, area: &str, digest: &Digest, suffix: &str) -> String {
         let hex = digest.to_hex();
-        [area, "/", &hex[..self.digits], "/", &hex, suffix].concat()
+        let hex = &*hex;
+        [area, "/", &hex[..self.digits], "/", hex, suffix].concat()
     }
 }

@@ -6,11 +6,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, SFlag, fstatat, lstat};
+use rustix::fs::{AtFlags, lstat, statat};
 use serde::{Deserialize, Serialize};
 
-use crate::fs::stat::Stat;
+use crate::fs::stat::{Moment, Stat};
 use crate::{CacheError, Result};
 
 /// Presence of an artifact in the cache.
@@ -41,16 +40,13 @@ pub struct FileStamp {
 impl FileStamp {
     /// Stamp of the file at `path`; `None` if it does not exist.
     pub fn of(path: &Path) -> Option<FileStamp> {
-        FileStamp::of_stat(&lstat(path).ok()?)
+        Some(FileStamp::of_stat(&lstat(path).ok()?.into()))
     }
 
-    fn of_stat(stat: &FileStat) -> Option<FileStamp> {
-        Some(FileStamp {
-            inode: stat.st_ino,
-            bytes: u64::try_from(stat.st_size).ok()?,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        })
+    pub(crate) fn of_stat(stat: &Stat) -> FileStamp {
+        let time = |moment: Moment| (moment.seconds, i64::from(moment.nanoseconds));
+        let (modified, changed) = (time(stat.modified), time(stat.changed));
+        FileStamp { inode: stat.inode, bytes: stat.size, modified, changed }
     }
 }
 
@@ -60,14 +56,20 @@ impl Probe {
         File::open(root).map(|folder| Probe { folder }).map_err(CacheError::io(root))
     }
 
-    fn stat(&self, relative: &str) -> nix::Result<FileStat> {
-        fstatat(&self.folder, relative, AtFlags::AT_SYMLINK_NOFOLLOW)
+    /// The cache's folder.
+    pub(crate) fn folder(&self) -> &File {
+        &self.folder
+    }
+
+    /// Metadata of a file or folder, or of a link itself.
+    pub(crate) fn stat(&self, relative: &str) -> rustix::io::Result<Stat> {
+        statat(&self.folder, relative, AtFlags::SYMLINK_NOFOLLOW).map(Stat::from)
     }
 
     /// Whether a file of this size is there.
     pub(crate) fn presence(&self, relative: &str, bytes: u64) -> Presence {
         match self.stat(relative) {
-            Ok(stat) if is_file(&stat) && u64::try_from(stat.st_size) == Ok(bytes) => Presence::Present,
+            Ok(stat) if stat.is_file() && stat.size == bytes => Presence::Present,
             Ok(_) => Presence::Damaged,
             Err(_) => Presence::Missing,
         }
@@ -75,16 +77,11 @@ impl Probe {
 
     /// Metadata of a regular file; `None` for anything else.
     pub(crate) fn file(&self, relative: &str) -> Option<Stat> {
-        let stat = rustix::fs::statat(&self.folder, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        Some(Stat::from(stat)).filter(Stat::is_file)
+        self.stat(relative).ok().filter(Stat::is_file)
     }
 
     /// Stamp of a file; `None` if it does not exist.
     pub(crate) fn stamp(&self, relative: &str) -> Option<FileStamp> {
-        FileStamp::of_stat(&self.stat(relative).ok()?)
+        self.stat(relative).ok().map(|stat| FileStamp::of_stat(&stat))
     }
-}
-
-fn is_file(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }

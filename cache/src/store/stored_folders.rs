@@ -65,7 +65,8 @@ impl Cache {
 
     pub(crate) fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
         self.disk.make_parent(target)?;
-        match self.disk.rename(folder, target) {
+        // An empty folder would take the place of another one, and look like a change of it to whoever reads that.
+        match self.disk.rename_unless_there(folder, target) {
             // Another process was faster, which may not have waited for the disk.
             Err(_) if target.is_dir() => {}
             other => other.map_err(CacheError::io(target))?,
@@ -79,7 +80,8 @@ impl Cache {
         self.disk.sync_way_to(target)
     }
 
-    /// Makes a folder and those below it read-only, and syncs their entries to disk.
+    /// Makes a folder and those below it read-only, and syncs their entries to disk. Bits that are right are not set again: that would
+    /// look like a change to whoever reads the folder now.
     fn protect_recursively(&self, folder: &Path) -> Result<()> {
         for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
             let entry = entry.map_err(CacheError::io(folder))?;
@@ -87,19 +89,24 @@ impl Cache {
                 self.protect_recursively(&entry.path())?;
             }
         }
-        self.set_mode(folder, self.disk.stored_folder_mode())?;
+        self.protect(folder)?;
         self.disk.sync(folder).map_err(CacheError::io(folder))
     }
 
     /// Restores the permission bits of a stored folder and those below it.
     pub(crate) fn restore_folder_modes(&self, folder: &Path) -> Result<()> {
-        let mode = self.disk.stored_folder_mode();
-        let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == mode);
         for path in list::read_folder(folder)? {
             if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
                 self.restore_folder_modes(&path)?;
             }
         }
+        self.protect(folder)
+    }
+
+    /// Gives a folder the permission bits of stored folders, unless it has them.
+    fn protect(&self, folder: &Path) -> Result<()> {
+        let mode = self.disk.stored_folder_mode();
+        let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == mode);
         if is_as_made { Ok(()) } else { self.set_mode(folder, mode) }
     }
 

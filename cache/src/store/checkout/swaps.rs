@@ -52,7 +52,7 @@ impl Tree {
     }
 
     /// Whether there is any entry below this path.
-    pub(super) fn has_below(&self, path: &str) -> bool {
+    pub fn has_below(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
         let from = self.entries.partition_point(|entry| entry.path.as_str() < prefix.as_str());
         self.entries.get(from).is_some_and(|entry| entry.path.starts_with(&prefix))
