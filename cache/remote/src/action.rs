@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use athanor_cache::{ActionRecord, Artifact, ArtifactKind, Digest, OutputRecord, SealedRecord};
 
 use crate::document::{seal, unseal};
-use crate::error::{FailureKind, StorageError};
+use crate::error::StorageError;
 use crate::team_key::TeamKey;
 
 /// Largest action that is read, in bytes.
@@ -72,7 +72,7 @@ impl RemoteResult {
         let Document { record, places } = unseal(&key, bytes, team)?;
         let record = ActionRecord::unsealed(record.as_bytes()).filter(|record| record.fingerprint == *fingerprint);
         let record = record.filter(|record| record.outputs.iter().all(is_plausible));
-        let damaged = || StorageError::new(FailureKind::Damaged, format!("holds a damaged file: `{key}`."));
+        let damaged = || StorageError::damaged(&key, "holds a damaged file");
         Ok(RemoteResult { record: record.ok_or_else(damaged)?, places })
     }
 }

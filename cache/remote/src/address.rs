@@ -41,22 +41,26 @@ impl FromStr for Address {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(format!("`{text}` is no address of a remote cache: expected one like {}", examples()));
         };
-        if text.contains(['?', '#', '\0', '\n']) {
-            return Err(format!("`{text}` has a character that no address of a remote cache has"));
+        if let Some(odd) = text.chars().find(|character| matches!(character, '?' | '#') || character.is_control()) {
+            return Err(format!("`{text}`: an address of a remote cache has no `{odd}` in it"));
         }
         let (first, path) = rest.split_once('/').unwrap_or((rest, ""));
         match scheme {
             "file" if first.is_empty() && !path.is_empty() => Ok(Address::Folder(PathBuf::from(format!("/{path}")))),
             "file" => Err(format!("`{text}`: a folder has an absolute path, as in `file:///mnt/team`")),
             "s3" | "gs" | "az" if first.is_empty() => {
-                Err(format!("`{text}` names no bucket: expected `{scheme}://bucket/prefix`"))
+                let bucket = if scheme == "az" { "container" } else { "bucket" };
+                Err(format!("`{text}` names no {bucket}: expected `{scheme}://{bucket}/prefix`"))
+            }
+            "s3" | "gs" | "az" if first.contains('@') => {
+                Err(format!("`{text}`: credentials are no part of an address; docs/remote.md says where they belong"))
             }
             "s3" | "gs" | "az" => {
                 let prefix = path.trim_matches('/').to_owned();
                 Ok(Address::Bucket { scheme: scheme.to_owned(), bucket: first.to_owned(), prefix })
             }
             "ssh" => ssh(text, first, path),
-            other => Err(format!("`{other}` is no kind of remote cache: expected an address like {}", examples())),
+            _ => Err(format!("`{scheme}://…` is no address of a remote cache: expected one like {}", examples())),
         }
     }
 }
@@ -67,7 +71,7 @@ fn ssh(text: &str, first: &str, path: &str) -> Result<Address, String> {
         None => (first, None),
         Some((host, port)) => match port.parse() {
             Ok(port) => (host, Some(port)),
-            Err(_) => return wrong("the port is no number"),
+            Err(_) => return wrong("the port is not a number"),
         },
     };
     // ssh would take it for an option, and options run commands.
@@ -123,6 +127,7 @@ mod tests {
             "file://mnt/team",
             "file://",
             "s3:///x",
+            "s3://key:secret@bucket/x",
             "http://h/x",
             "ssh://host",
             "ssh://-oProxyCommand=x/y",

@@ -23,7 +23,7 @@ pub(crate) fn seal(key: &str, document: &impl Serialize, team: Option<&TeamKey>)
 
 /// Reads the document that was stored under `key`.
 pub(crate) fn unseal<T: DeserializeOwned>(key: &str, bytes: &[u8], team: Option<&TeamKey>) -> Result<T, StorageError> {
-    let damaged = || StorageError::new(FailureKind::Damaged, format!("holds a damaged file: `{key}`."));
+    let damaged = || StorageError::damaged(key, "holds a damaged file");
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
     let (head, body) = (str::from_utf8(&bytes[..end]).map_err(|_| damaged())?, &bytes[end + 1..]);
     let (seal, code) = head.split_once(' ').map_or((head, None), |(seal, code)| (seal, Some(code)));
@@ -35,8 +35,10 @@ pub(crate) fn unseal<T: DeserializeOwned>(key: &str, bytes: &[u8], team: Option<
         // The comparison need not take the same time always: who can ask often enough can as well read the documents.
         let is_ours = code.is_some_and(|code| code.parse() == Ok(team.code(&covered)));
         if !is_ours {
-            let what =
-                format!("holds a file that was not sealed with the team's key, and that is not believed: `{key}`.");
+            let what = format!(
+                "holds a file that was not sealed with the team's key and is not used: `{key}`. A push with that key replaces it; \
+                 `remote.key_file` has to name the same key on all machines."
+            );
             return Err(StorageError::new(FailureKind::Damaged, what));
         }
     }

@@ -58,10 +58,7 @@ impl Remote {
             cache.place_folder(tree).map_err(|error| match error {
                 CacheError::Damaged { .. } => {
                     let key = folder_index::key(&artifact.digest);
-                    self.note(
-                        &key,
-                        StorageError::new(FailureKind::Damaged, format!("holds something that is no folder: `{key}`.")),
-                    )
+                    self.note(&key, StorageError::damaged(&key, "holds a list of files that are no folder"))
                 }
                 other => other.into(),
             })?;
@@ -240,10 +237,7 @@ impl Remote {
     /// The error of content that could not be stored.
     fn misplaced(&self, key: &str, error: CacheError) -> RemoteError {
         match error {
-            CacheError::Damaged { .. } => {
-                let what = format!("holds a damaged file: `{key}`. Its bytes are not used.");
-                self.note(key, StorageError::new(FailureKind::Damaged, what))
-            }
+            CacheError::Damaged { .. } => self.note(key, StorageError::damaged(key, "holds a damaged file")),
             other => other.into(),
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use athanor_cache::{Artifact, Digest, Tree};
 
 use crate::action::PackRange;
-use crate::error::{FailureKind, StorageError};
+use crate::error::StorageError;
 use crate::pack;
 
 /// Largest index that is read, in bytes: some millions of files.
@@ -44,7 +44,7 @@ impl FolderIndex {
         let index: Option<FolderIndex> = serde_json::from_slice(bytes).ok();
         let index = index.filter(|index| index.tree.artifact() == *folder);
         let key = key(&folder.digest);
-        index.ok_or_else(|| StorageError::new(FailureKind::Damaged, format!("holds a damaged file: `{key}`.")))
+        index.ok_or_else(|| StorageError::damaged(&key, "holds a damaged file"))
     }
 
     /// Keys of all content that the folder names.

@@ -55,6 +55,7 @@ mod document;
 mod error;
 mod fetch;
 mod folder_index;
+mod keys;
 mod lease;
 mod options;
 mod pack;

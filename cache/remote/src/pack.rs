@@ -61,7 +61,7 @@ pub(crate) fn read(cache: &Cache, files: &[Content]) -> Result<Vec<u8>, CacheErr
             Err(source) => return Err(CacheError::Io { path, source }),
         };
         if Digest::of(&content) != *digest {
-            return Err(CacheError::Damaged { path, what: "its bytes are others".to_owned() });
+            return Err(CacheError::Damaged { path, what: "its content is not what its name says".to_owned() });
         }
         pack.extend(content);
     }

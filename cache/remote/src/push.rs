@@ -258,7 +258,7 @@ impl Remote {
             let open = File::open(&path).map_err(|source| CacheError::Io { path, source })?;
             let key = pack::object_key(&file.digest);
             let mut body = Body::new(&open, file.bytes, file.digest, progress);
-            self.act(|storage| storage.put_file(&key, &mut body))?;
+            self.put_file(&key, &mut body, progress)?;
             self.is_mended(&key);
             Ok(())
         })

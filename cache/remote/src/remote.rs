@@ -10,15 +10,15 @@ use crate::action::{self, RemoteResult};
 use crate::breaker::Breaker;
 use crate::document::{seal, unseal};
 use crate::error::{FailureKind, RemoteError, StorageError};
+use crate::keys::MARK;
 use crate::options::RemoteOptions;
 use crate::parallel::{REQUESTS, try_map};
-use crate::storage::{self, Occupied, Storage, Stored};
+use crate::storage::{self, Body, Occupied, Storage, Stored};
 use crate::team_key::TeamKey;
+use crate::transfer::Transfer;
 
 /// Version of the layout.
 const VERSION: u32 = 1;
-/// Key of the file that says which layout this is.
-const MARK: &str = "athanor-remote";
 /// Largest such file, in bytes.
 const LARGEST_MARK: u64 = 1 << 12;
 
@@ -90,7 +90,7 @@ impl Remote {
                 let mark: Mark = unseal(MARK, &bytes, None).map_err(|error| error.at(&self.address))?;
                 if mark.version != VERSION {
                     let what = format!(
-                        "has version {}, which this program does not know: upgrade it, or use another one.",
+                        "has version {}, which this version of Athanor does not know. Upgrade Athanor, or use another remote cache.",
                         mark.version
                     );
                     return Err(StorageError::new(FailureKind::Other, what).at(&self.address));
@@ -128,6 +128,12 @@ impl Remote {
         Ok(done)
     }
 
+    /// Stores a file. A transfer that was stopped is no failure of the storage.
+    pub(crate) fn put_file(&self, key: &str, body: &mut Body<'_>, progress: &Transfer) -> Result<(), RemoteError> {
+        let stored = self.act(|storage| storage.put_file(key, body));
+        stored.map_err(|error| progress.check().err().unwrap_or(error))
+    }
+
     fn attempt<T>(&self, act: impl FnOnce(&dyn Storage) -> Stored<T>) -> Result<T, RemoteError> {
         if !self.breaker.lets_through(Instant::now()) {
             return Err(RemoteError::Paused { address: self.address.clone() });
@@ -149,8 +155,7 @@ impl Remote {
 
     /// The error of content that should be there and is not.
     pub(crate) fn note_missing(&self, key: &str) -> RemoteError {
-        let what = format!("does not hold what it promises: `{key}` is missing.");
-        self.note(key, StorageError::new(FailureKind::Damaged, what))
+        self.note(key, StorageError::damaged(key, "does not hold what it promises"))
     }
 
     /// Whether a key's content was found to be damaged or missing.

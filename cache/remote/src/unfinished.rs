@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use athanor_cache::{Cache, CacheError, Digest, MovedFile, MovedState, PlacedState};
 
 use crate::document::{seal, unseal};
-use crate::error::{FailureKind, RemoteError, StorageError};
+use crate::error::{RemoteError, StorageError};
+use crate::keys::UNFINISHED;
 use crate::lease::Lease;
 use crate::pack::object_key;
 use crate::remote::Remote;
@@ -16,7 +17,7 @@ use crate::team_key::TeamKey;
 use crate::transfer::Transfer;
 
 /// Area of states.
-pub(crate) const AREA: &str = "unfinished";
+pub(crate) const AREA: &str = UNFINISHED;
 /// Largest list of files that is read, in bytes.
 pub(crate) const LARGEST: u64 = 16 << 20;
 
@@ -119,7 +120,7 @@ impl Remote {
             let object = object_key(&digest);
             if bytes > 0 && self.ask(|storage| storage.size(&object))? != Some(bytes) {
                 let mut body = Body::new(&file, bytes, digest, progress);
-                self.act(|storage| storage.put_file(&object, &mut body))?;
+                self.put_file(&object, &mut body, progress)?;
             } else {
                 progress.add(bytes);
             }
@@ -172,15 +173,12 @@ impl Remote {
             let file = cache.file_to_place()?;
             let object = object_key(&digest);
             if bytes > 0 && !self.get_file(&object, file.as_file(), bytes, progress)? {
-                return Err(self.note_missing(&object));
+                return Err(self.note(&key, StorageError::damaged(&key, "lacks a file of a state")));
             }
             state.files.push(MovedFile { path, content: (digest, file), executable });
         }
         cache.place_resume_state(fingerprint, state).map_err(|error| match error {
-            CacheError::Damaged { .. } => {
-                let what = format!("holds a damaged state: `{key}`. Its bytes are not used.");
-                self.note(&key, StorageError::new(FailureKind::Damaged, what))
-            }
+            CacheError::Damaged { .. } => self.note(&key, StorageError::damaged(&key, "holds a damaged state")),
             other => other.into(),
         })
     }

@@ -23,7 +23,7 @@ use object_store::{
     PutOptions, RetryConfig,
 };
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Body, Listed, Occupied, PART, Stat, Storage, Stored, too_large, wrong_length};
@@ -41,6 +41,11 @@ const SLOWEST: u64 = 50_000;
 const GRACE: Duration = Duration::from_secs(60);
 /// Parts of a large file that are sent at once.
 const PARTS: usize = 4;
+
+/// Signs that a bucket or container is not there.
+const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "specified bucket does not exist"];
+/// Advice on a server that cannot be reached.
+const REACHABLE: &str = " Is its address right, and the network up?";
 
 /// A bucket.
 pub(crate) struct Cloud {
@@ -90,8 +95,13 @@ impl HttpConnector for Connector {
 impl Cloud {
     /// Opens a bucket; `variables` are those of the user's environment that say who asks, and where.
     pub(crate) fn open(scheme: &str, bucket: &str, prefix: &str, variables: &[(String, String)]) -> Stored<Cloud> {
-        let failed =
-            |error: &dyn std::fmt::Display| StorageError::new(FailureKind::Other, format!("cannot be used: {error}."));
+        let failed = |error: &dyn std::fmt::Display| {
+            let why = in_short(&error.to_string());
+            let what = format!(
+                "cannot be used: {why}. docs/remote.md names the variables that say where it is, and who asks."
+            );
+            StorageError::new(FailureKind::Other, what)
+        };
         let connector = Connector { extra: extra_roots(variables)? };
         let retry = RetryConfig {
             backoff: BackoffConfig {
@@ -115,7 +125,7 @@ impl Cloud {
                     }
                 }
                 if !values.is_known {
-                    advice = " No credentials were found in the environment or in `~/.aws/credentials`.";
+                    advice = " No credentials were found in `AWS_ACCESS_KEY_ID` or in `~/.aws/credentials`.";
                 }
                 let builder = builder.with_bucket_name(bucket).with_conditional_put(S3ConditionalPut::ETagMatch);
                 let store = builder.with_retry(retry).with_http_connector(connector).build();
@@ -160,9 +170,10 @@ impl Cloud {
     }
 
     fn late(&self) -> StorageError {
-        StorageError::new(FailureKind::Unreachable, format!("does not answer in time.{}", self.advice))
+        StorageError::new(FailureKind::Unreachable, format!("does not answer in time.{REACHABLE}{}", self.advice))
     }
 
+    /// The failure in words: what the server says, and the remedy.
     fn refused(&self, error: &Error) -> StorageError {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -174,17 +185,26 @@ impl Cloud {
             source = inner.source();
         }
         let says = |pieces: &[&str]| pieces.iter().any(|piece| text.contains(piece));
-        let kind = match error {
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => FailureKind::Denied,
-            _ if says(&["503 ", "429 ", "SlowDown", "TooManyRequests"]) => FailureKind::Busy,
-            _ if says(&["507 ", "QuotaExceeded", "InsufficientStorage"]) => FailureKind::Full,
-            _ if says(&["error sending request", "HTTP error", "timed out", "connect", "500 ", "502 ", "504 "]) => {
-                FailureKind::Unreachable
+        let (kind, begin, remedy) = match error {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                let remedy = " Are the credentials right, and may they list and read there and, to push, write?";
+                (FailureKind::Denied, "refuses this user", remedy)
             }
-            _ => FailureKind::Other,
+            _ if says(&NO_BUCKET) => {
+                (FailureKind::Other, "is not there", " Make the bucket or container, or correct its name in `remote`.")
+            }
+            _ if says(&["503 ", "429 ", "SlowDown", "TooManyRequests"]) => (FailureKind::Busy, "is busy", ""),
+            _ if says(&["507 ", "QuotaExceeded", "InsufficientStorage"]) => {
+                let remedy = " `athanor cache gc --remote` removes results that are no longer needed.";
+                (FailureKind::Full, "is full", remedy)
+            }
+            _ if says(&["500 ", "502 ", "504 "]) => (FailureKind::Unreachable, "failed", ""),
+            _ if says(&["error sending request", "HTTP error", "timed out", "connect"]) => {
+                (FailureKind::Unreachable, "cannot be reached", REACHABLE)
+            }
+            _ => (FailureKind::Other, "failed", ""),
         };
-        let text: String = text.chars().take(400).collect();
-        StorageError::new(kind, format!("failed: {}.{}", text.trim_end_matches(['.', ' ', '\n']), self.advice))
+        StorageError::new(kind, format!("{begin}: {}.{remedy}{}", in_short(&text), self.advice))
     }
 
     /// A request for a body, or `None` if there is nothing.
@@ -192,7 +212,8 @@ impl Cloud {
         match tokio::time::timeout(ANSWER, self.store.get_opts(&self.path(key), options)).await {
             Err(_) => Err(self.late()),
             Ok(Ok(result)) => Ok(Some(result)),
-            Ok(Err(Error::NotFound { .. })) => Ok(None),
+            // A bucket that is not there has no key either, and that is no miss.
+            Ok(Err(error @ Error::NotFound { .. })) if !is_no_bucket(&error) => Ok(None),
             Ok(Err(error)) => Err(self.refused(&error)),
         }
     }
@@ -363,6 +384,30 @@ impl Storage for Cloud {
     }
 }
 
+/// Whether a key is not found because its bucket is not there.
+fn is_no_bucket(error: &Error) -> bool {
+    let text = error.to_string();
+    NO_BUCKET.iter().any(|sign| text.contains(sign))
+}
+
+/// A library's message about a failed request without its own words: the request, and what the server says.
+fn in_short(text: &str) -> String {
+    const MOST: usize = 400;
+    let text = text.split_once("Error performing ").map_or(text, |(_, request)| request);
+    let text =
+        text.strip_prefix("Generic ").and_then(|rest| rest.split_once(" error: ")).map_or(text, |(_, rest)| rest);
+    let (head, body) = text.find('<').map_or((text, ""), |at| text.split_at(at));
+    let within = |tag: &str| {
+        let (_, begun) = body.split_once(&format!("<{tag}>"))?;
+        begun.split_once(&format!("</{tag}>")).map(|(value, _)| value.trim())
+    };
+    let words: Vec<&str> = ["Code", "Message"].into_iter().filter_map(within).collect();
+    let head = head.trim_end_matches([':', ' ', '\n']);
+    let short = if words.is_empty() { head.to_owned() } else { format!("{head}: {}", words.join(": ")) };
+    let short: String = short.chars().take(MOST).collect();
+    short.trim_end_matches(['.', ' ', '\n']).to_owned()
+}
+
 fn knows_no_conditions(error: &Error) -> bool {
     matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. })
         || ["501 ", "NotImplemented"].iter().any(|piece| error.to_string().contains(piece))
@@ -372,8 +417,12 @@ fn knows_no_conditions(error: &Error) -> bool {
 fn extra_roots(variables: &[(String, String)]) -> Stored<Vec<CertificateDer<'static>>> {
     let named = |name: &str| variables.iter().find(|(known, value)| known == name && !value.is_empty());
     let Some((name, file)) = named("AWS_CA_BUNDLE").or_else(|| named("SSL_CERT_FILE")) else { return Ok(Vec::new()) };
-    let failed = |error: &dyn std::fmt::Display| {
-        let what = format!("cannot be used: `{name}` names `{file}`, which cannot be read: {error}.");
+    let failed = |error: &pem::Error| {
+        let why = match error {
+            pem::Error::Io(error) => format!("cannot be read: {error}"),
+            _ => "is not a list of certificates (PEM)".to_owned(),
+        };
+        let what = format!("cannot be used: the file `{file}`, which `{name}` names, {why}.");
         StorageError::new(FailureKind::Other, what)
     };
     let certificates = CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))?;

@@ -38,25 +38,35 @@ impl Folder {
     fn path(&self, key: &str) -> Stored<PathBuf> {
         let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
         if key.is_empty() || key.contains('\0') || !Path::new(key).components().all(is_plain) {
-            return Err(StorageError::new(FailureKind::Other, format!("has no place for the key {key:?}.")));
+            return Err(StorageError::new(
+                FailureKind::Other,
+                format!("has no place for the key `{}`.", key.escape_debug()),
+            ));
         }
         Ok(self.root.join(key))
     }
 
     /// Outcome of looking for a file. That there is none is a miss only where the folder itself is there: it may not be mounted.
-    fn found<T>(&self, outcome: io::Result<T>) -> Stored<Option<T>> {
-        match outcome {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.kind() == ErrorKind::NotFound => match fs::metadata(&self.root) {
-                Ok(root) if root.is_dir() => Ok(None),
-                Ok(_) => Err(StorageError::new(FailureKind::Other, "is no folder.")),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    let what = "is not there. Is it mounted? If it is to be a new one, make the folder.";
-                    Err(StorageError::new(FailureKind::Unreachable, what))
-                }
-                Err(error) => Err(StorageError::io(&error)),
-            },
-            Err(error) => Err(StorageError::io(&error)),
+    fn found<T>(&self, path: &Path, outcome: io::Result<T>) -> Stored<Option<T>> {
+        let error = match outcome {
+            Ok(found) => return Ok(Some(found)),
+            Err(error) => error,
+        };
+        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+            return Err(StorageError::io_at(path, &error));
+        }
+        match fs::metadata(&self.root) {
+            Ok(root) if root.is_dir() && error.kind() == ErrorKind::NotFound => Ok(None),
+            Ok(root) if root.is_dir() => Err(StorageError::io_at(path, &error)),
+            Ok(_) => Err(StorageError::new(FailureKind::Other, "is a file. Name a folder.")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let what = "is not there. Is it mounted? If it is to be a new one, make the folder.";
+                Err(StorageError::new(FailureKind::Unreachable, what))
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                Err(StorageError::new(FailureKind::Other, "is a file. Name a folder."))
+            }
+            Err(error) => Err(StorageError::io_at(&self.root, &error)),
         }
     }
 
@@ -64,21 +74,22 @@ impl Folder {
         let path = self.path(key)?;
         let opened = File::open(&path).and_then(|file| match file.metadata()?.is_file() {
             true => Ok(file),
-            false => Err(io::Error::other(format!("`{}` is no file", path.display()))),
+            false => Err(io::Error::other("it is not a file")),
         });
-        self.found(opened)
+        self.found(&path, opened)
     }
 
     /// A file to write, which others will be allowed to read.
-    fn begin(&self) -> io::Result<NamedTempFile> {
+    fn begin(&self) -> Stored<NamedTempFile> {
         let folder = self.root.join(UNFINISHED);
         // Not with the folders above: where the root is not mounted, its disk is not to be filled.
         match fs::create_dir(&folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(self.refused(&folder, &error)),
             _ => {}
         }
         let permissions = fs::Permissions::from_mode(0o666);
-        tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempfile_in(folder)
+        let begun = tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempfile_in(&folder);
+        begun.map_err(|error| self.refused(&folder, &error))
     }
 
     /// Puts a file in its place. It is on disk before it has its name.
@@ -98,9 +109,10 @@ impl Folder {
     }
 
     /// Failure to write: where the folder itself is missing, that is what is said.
-    fn refused(&self, error: &io::Error) -> StorageError {
-        let missing = (error.kind() == ErrorKind::NotFound).then(|| self.found::<()>(Err(ErrorKind::NotFound.into())));
-        missing.and_then(Result::err).unwrap_or_else(|| StorageError::io(error))
+    fn refused(&self, path: &Path, error: &io::Error) -> StorageError {
+        let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+        let missing = is_missing.then(|| self.found::<()>(path, Err(ErrorKind::NotFound.into())));
+        missing.and_then(Result::err).unwrap_or_else(|| StorageError::io_at(path, error))
     }
 }
 
@@ -108,7 +120,8 @@ impl Storage for Folder {
     fn get(&self, key: &str, limit: u64) -> Stored<Option<Vec<u8>>> {
         let Some(file) = self.open(key)? else { return Ok(None) };
         let mut content = Vec::new();
-        file.take(limit + 1).read_to_end(&mut content).map_err(|error| StorageError::io(&error))?;
+        let read = file.take(limit + 1).read_to_end(&mut content);
+        read.map_err(|error| StorageError::io_at(&self.root.join(key), &error))?;
         if content.len() as u64 > limit { Err(too_large(key)) } else { Ok(Some(content)) }
     }
 
@@ -117,14 +130,14 @@ impl Storage for Folder {
         let mut content = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)];
         match file.read_exact_at(&mut content, range.start) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(super::wrong_length(key)),
-            Err(error) => Err(StorageError::io(&error)),
+            Err(error) => Err(StorageError::io_at(&self.root.join(key), &error)),
             Ok(()) => Ok(Some(content)),
         }
     }
 
     fn stat(&self, key: &str) -> Stored<Option<Stat>> {
         let path = self.path(key)?;
-        Ok(self.found(fs::symlink_metadata(path))?.map(|metadata| stat(&metadata)))
+        Ok(self.found(&path, fs::symlink_metadata(&path))?.map(|metadata| stat(&metadata)))
     }
 
     fn list(&self, area: &str) -> Stored<Vec<Listed>> {
@@ -132,13 +145,13 @@ impl Storage for Folder {
         // A client of a network file system that changed a folder itself reads it anew. A folder that cannot be changed can be read.
         let _ = tempfile::Builder::new().prefix(&HIDDEN.to_string()).tempfile_in(&path);
         let mut listed = Vec::new();
-        for entry in self.found(fs::read_dir(&path))?.into_iter().flatten() {
-            let entry = entry.map_err(|error| StorageError::io(&error))?;
+        for entry in self.found(&path, fs::read_dir(&path))?.into_iter().flatten() {
+            let entry = entry.map_err(|error| StorageError::io_at(&path, &error))?;
             let metadata = match entry.metadata() {
                 Ok(metadata) if metadata.is_file() => metadata,
                 Ok(_) => continue,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(StorageError::io(&error)),
+                Err(error) => return Err(StorageError::io_at(&entry.path(), &error)),
             };
             let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with(HIDDEN));
             listed.extend(name.map(|name| (name, stat(&metadata))));
@@ -152,30 +165,28 @@ impl Storage for Folder {
             Some(stat) if stat.put != put => return Ok(false),
             Some(_) => {}
         }
-        match fs::remove_file(self.path(key)?) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::io(&error)),
+        let path = self.path(key)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::io_at(&path, &error)),
             _ => Ok(true),
         }
     }
 
     fn put(&self, key: &str, content: Vec<u8>, occupied: Occupied) -> Stored<bool> {
         let path = self.path(key)?;
-        let write = || {
-            let mut file = self.begin()?;
-            file.write_all(&content)?;
-            self.finish(file, &path, occupied)
-        };
-        write().map_err(|error| self.refused(&error))
+        let mut file = self.begin()?;
+        let written = file.write_all(&content).and_then(|()| self.finish(file, &path, occupied));
+        written.map_err(|error| self.refused(&path, &error))
     }
 
     fn put_file(&self, key: &str, body: &mut Body<'_>) -> Stored<()> {
         let path = self.path(key)?;
-        let mut file = self.begin().map_err(|error| self.refused(&error))?;
+        let mut file = self.begin()?;
         while let Some(part) = body.next_part()? {
-            file.write_all(&part).map_err(|error| StorageError::io(&error))?;
+            file.write_all(&part).map_err(|error| StorageError::io_at(&path, &error))?;
             body.sent(part.len() as u64);
         }
-        self.finish(file, &path, Occupied::Replace).map(|_| ()).map_err(|error| self.refused(&error))
+        self.finish(file, &path, Occupied::Replace).map(|_| ()).map_err(|error| self.refused(&path, &error))
     }
 }
 
@@ -197,6 +208,12 @@ mod tests {
         assert_eq!(gone.get("actions/x", 10).unwrap_err().kind, FailureKind::Unreachable);
         assert_eq!(gone.put("actions/x", vec![1], Occupied::Keep).unwrap_err().kind, FailureKind::Unreachable);
         assert!(!folder.path().join("gone").exists());
+        fs::write(folder.path().join("file"), "").unwrap();
+        let file = Folder::new(folder.path().join("file"));
+        assert_eq!(file.get("actions/x", 10).unwrap_err().what, "is a file. Name a folder.");
+        assert_eq!(file.put("actions/x", vec![1], Occupied::Keep).unwrap_err().what, "is a file. Name a folder.");
+        let inside = there.get("file/x", 10).unwrap_err().what;
+        assert!(inside.contains("/file/x`: Not a directory"), "{inside}");
     }
 
     #[test]

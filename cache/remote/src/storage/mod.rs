@@ -92,11 +92,14 @@ impl<'f> Body<'f> {
         }
         self.progress.check().map_err(|_| StorageError::new(FailureKind::Other, "was not asked further."))?;
         let mut part = vec![0; usize::try_from(PART.min(self.bytes - self.at)).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(&mut part, self.at).map_err(|error| StorageError::io(&error))?;
+        self.file.read_exact_at(&mut part, self.at).map_err(|error| {
+            let what = format!("was not given a file that cannot be read here: {error}. Run `athanor cache verify`.");
+            StorageError::new(FailureKind::Other, what)
+        })?;
         self.hasher.update_rayon(&part);
         self.at += part.len() as u64;
         if self.at == self.bytes && self.hasher.finalize().as_bytes() != self.digest.bytes() {
-            let what = "was not given a file that is damaged here: run `athanor cache verify`.";
+            let what = "was not given a file that is damaged here. Run `athanor cache verify`.";
             return Err(StorageError::new(FailureKind::Damaged, what));
         }
         Ok(Some(part))
@@ -110,12 +113,12 @@ impl<'f> Body<'f> {
 
 /// A body of another length than it should have.
 pub(crate) fn wrong_length(key: &str) -> StorageError {
-    StorageError::new(FailureKind::Damaged, format!("holds a file of another length than it should have: `{key}`."))
+    StorageError::damaged(key, "holds a file of another length than it should have")
 }
 
 /// A body that is larger than anything that is expected there.
 fn too_large(key: &str) -> StorageError {
-    StorageError::new(FailureKind::Damaged, format!("holds a file that is far too large: `{key}`."))
+    StorageError::damaged(key, "holds a file that is far too large")
 }
 
 /// Opens the storage at an address. Nothing is asked yet.

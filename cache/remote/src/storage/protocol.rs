@@ -104,7 +104,7 @@ pub(crate) fn read<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<O
     }
     serde_json::from_slice(&line).map(Some).map_err(|_| {
         let start = String::from_utf8_lossy(&line[..line.len().min(200)]).trim_end().to_owned();
-        io::Error::new(io::ErrorKind::InvalidData, format!("it said {start:?}"))
+        io::Error::new(io::ErrorKind::InvalidData, format!("it said `{start}`"))
     })
 }
 

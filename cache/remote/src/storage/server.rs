@@ -49,13 +49,13 @@ fn answer(storage: &Folder, question: &Question, from: &mut impl BufRead, to: &m
             if listed.len() as u64 > LARGEST { Err(too_many(area)) } else { Ok(content(Some(listed))) }
         }),
         Question::Remove { key, put } => storage.remove(key, *put).map(|stored| (Answer::Done { stored }, Vec::new())),
-        Question::Put { bytes, .. } if *bytes > LARGEST => return Err(io::ErrorKind::InvalidData.into()),
+        Question::Put { bytes, .. } if *bytes > LARGEST => return Err(out_of_turn()),
         Question::Put { key, bytes, occupied } => {
             let content = read_content(from, *bytes)?;
             storage.put(key, content, *occupied).map(|stored| (Answer::Done { stored }, Vec::new()))
         }
         Question::Begin { key, bytes, digest } => return receive(storage, (key, *bytes, digest), from, to),
-        Question::Part { .. } => return Err(io::ErrorKind::InvalidData.into()),
+        Question::Part { .. } => return Err(out_of_turn()),
     })
 }
 
@@ -69,20 +69,20 @@ fn receive(
     let Ok(digest) = digest.parse::<Digest>() else { return Ok(Err(misused())) };
     let mut file = match tempfile::tempfile_in(storage.root()) {
         Ok(file) => file,
-        Err(error) => return Ok(Err(StorageError::io(&error))),
+        Err(error) => return Ok(Err(StorageError::io_at(storage.root(), &error))),
     };
     write(to, &Answer::Done { stored: false }, &[])?;
     let mut at = 0;
     while at < bytes {
         let Some(Question::Part { bytes: part }) = read::<Question>(from)? else {
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(out_of_turn());
         };
         if part == 0 || part > PART || at + part > bytes {
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(out_of_turn());
         }
         let content = read_content(from, part)?;
         if let Err(error) = file.write_all(&content) {
-            return Ok(Err(StorageError::io(&error)));
+            return Ok(Err(StorageError::io_at(storage.root(), &error)));
         }
         at += part;
         if at < bytes {
@@ -98,10 +98,19 @@ fn receive(
 fn too_many(area: &str) -> StorageError {
     StorageError::new(
         FailureKind::Other,
-        format!("has more keys in `{area}` than can be listed through ssh: collect there."),
+        format!(
+            "has more keys in `{area}` than can be listed through ssh. Run `athanor cache gc --remote` on that machine."
+        ),
     )
 }
 
+fn out_of_turn() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a part that nobody asked for, or one that is too large")
+}
+
 fn misused() -> StorageError {
-    StorageError::new(FailureKind::Other, "was asked something that makes no sense.")
+    StorageError::new(
+        FailureKind::Other,
+        "was asked for something that it does not know. Upgrade the older of the two programs.",
+    )
 }

@@ -50,6 +50,15 @@ struct Connection {
     collects: bool,
 }
 
+impl Connection {
+    /// Ends ssh, and returns its words about errors.
+    fn last_words(&mut self) -> String {
+        // One that has ended already has said them.
+        let _ = self.child.kill();
+        self.child.stderr.take().map(words).unwrap_or_default()
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         // One that has ended already needs neither.
@@ -112,6 +121,20 @@ fn words(mut errors: ChildStderr) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
+/// The last line of what a program said.
+fn last_line(said: &str) -> Option<&str> {
+    said.lines().map(str::trim).rfind(|line| !line.is_empty())
+}
+
+/// Reason why a connection is of no more use.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => format!("nothing came for {} seconds", STANDSTILL.as_secs()),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => "ssh ended".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 impl Ssh {
     pub(crate) fn new(host: String, port: Option<u16>, folder: String, options: &RemoteOptions) -> Ssh {
         let (program, programs) = (options.program_there.clone(), options.programs);
@@ -134,11 +157,14 @@ impl Ssh {
             io::ErrorKind::NotFound => {
                 StorageError::new(FailureKind::Other, "cannot be reached without `ssh`: install it.")
             }
-            _ => StorageError::io(&error),
+            _ => {
+                let what = format!("cannot be reached: `ssh` cannot be started: {error}.");
+                StorageError::new(FailureKind::Other, what)
+            }
         })?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             (self.programs.ended)(child.id());
-            return Err(StorageError::new(FailureKind::Other, "cannot be reached: ssh has no streams."));
+            return Err(StorageError::new(FailureKind::Other, "cannot be reached: ssh has no standard streams."));
         };
         let (from, ended) = (BufReader::with_capacity(1 << 16, Watched(from)), self.programs.ended);
         let mut connection = Connection { child, ended, to, from, collects: false };
@@ -153,21 +179,28 @@ impl Ssh {
                 );
                 Err(StorageError::new(FailureKind::Other, what))
             }
-            Ok(_) => Err(self.no_greeting(connection, "ssh ended")),
-            Err(error) => Err(self.no_greeting(connection, &error.to_string())),
+            Ok(_) => Err(self.no_greeting(connection, "ssh ended without a word")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let what = format!(
+                    "answers with something else than `{} cache serve`: {error}. Start-up files of its shell must print nothing where there is \
+                     no terminal.",
+                    self.program
+                );
+                Err(StorageError::new(FailureKind::Unreachable, what))
+            }
+            Err(error) => Err(self.no_greeting(connection, &reason(&error))),
         }
     }
 
     /// The failure of a connection that never began, in ssh's own words where it has some.
     fn no_greeting(&self, mut connection: Connection, why: &str) -> StorageError {
-        let _ = connection.child.kill();
-        let said = connection.child.stderr.take().map(words).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let why = lines.last().copied().unwrap_or(why);
+        let said = connection.last_words();
+        let why = last_line(&said).unwrap_or(why);
         let is_denied = said.contains("Permission denied") || said.contains("Host key verification failed");
         let kind = if is_denied { FailureKind::Denied } else { FailureKind::Unreachable };
-        let help = format!("`ssh {} {} --version` has to work.", self.host, self.program);
-        StorageError::new(kind, format!("cannot be reached: {why}. {help}"))
+        let port = self.port.map(|port| format!("-p {port} ")).unwrap_or_default();
+        let help = format!("`ssh {port}{} {} --version` has to work.", self.host, self.program);
+        StorageError::new(kind, format!("cannot be reached: {}. {help}", why.trim_end_matches('.')))
     }
 
     /// Uses a connection. One that failed is not used again.
@@ -182,14 +215,12 @@ impl Ssh {
                 Ok(result)
             }
             Err(error) => {
+                let said = connection.last_words();
                 drop(connection);
                 self.give_back(None);
-                let why = if error.kind() == io::ErrorKind::TimedOut {
-                    "it stands still".to_owned()
-                } else {
-                    error.to_string()
-                };
-                Err(StorageError::new(FailureKind::Unreachable, format!("broke off: {why}.")))
+                let why = reason(&error);
+                let said = last_line(&said).map(|line| format!(" (it said `{line}`)")).unwrap_or_default();
+                Err(StorageError::new(FailureKind::Unreachable, format!("broke off: {why}{said}. Try again later.")))
             }
         }
     }
@@ -248,7 +279,9 @@ fn exchange(connection: &mut Connection, question: &Question, content: &[u8]) ->
     write(&mut WatchedWriter(&mut connection.to), question, content)?;
     let answer: Answer = read(&mut connection.from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let content = match answer {
-        Answer::Content { bytes } if bytes > 4 * PART.max(64 << 20) => return Err(io::ErrorKind::InvalidData.into()),
+        Answer::Content { bytes } if bytes > 4 * PART.max(64 << 20) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more was sent than was asked for"));
+        }
         Answer::Content { bytes } => read_content(&mut connection.from, bytes)?,
         _ => Vec::new(),
     };
@@ -274,8 +307,12 @@ impl Storage for Ssh {
 
     fn list(&self, area: &str) -> Stored<Vec<Listed>> {
         match self.ask_collector(&Question::List { area: area.to_owned() })? {
-            (Answer::Content { .. }, content) => serde_json::from_slice(&content)
-                .map_err(|_| StorageError::new(FailureKind::Damaged, "answered with a listing that is none.")),
+            (Answer::Content { .. }, content) => serde_json::from_slice(&content).map_err(|_| {
+                StorageError::new(
+                    FailureKind::Damaged,
+                    "answered with a list that cannot be read. Upgrade the older of the two programs.",
+                )
+            }),
             (other, _) => Err(other.into_error()),
         }
     }
@@ -297,7 +334,8 @@ impl Storage for Ssh {
 
     fn put_file(&self, key: &str, body: &mut Body<'_>) -> Stored<()> {
         let begin = Question::Begin { key: key.to_owned(), bytes: body.bytes, digest: body.digest.to_string() };
-        self.with(|connection| {
+        let mut cannot_go_on = None;
+        let sent = self.with(|connection| {
             let (answer, _) = exchange(connection, &begin, &[])?;
             if !matches!(answer, Answer::Done { .. }) {
                 return Ok(Err(answer.into_error()));
@@ -307,7 +345,10 @@ impl Storage for Ssh {
                     Ok(Some(part)) => part,
                     Ok(None) => return Ok(Ok(())),
                     // The server waits for parts that will not come: the connection is of no more use.
-                    Err(error) => return Err(io::Error::other(error.what)),
+                    Err(error) => {
+                        cannot_go_on = Some(error);
+                        return Err(io::ErrorKind::Interrupted.into());
+                    }
                 };
                 let (answer, _) = exchange(connection, &Question::Part { bytes: part.len() as u64 }, &part)?;
                 if !matches!(answer, Answer::Done { .. }) {
@@ -315,7 +356,8 @@ impl Storage for Ssh {
                 }
                 body.sent(part.len() as u64);
             }
-        })?
+        });
+        cannot_go_on.map_or_else(|| sent?, Err)
     }
 }
 

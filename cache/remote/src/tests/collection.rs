@@ -46,7 +46,7 @@ impl Two {
 
     /// Fetches all of each of these results that has a record; returns their number.
     fn whole(&self, records: &[&ActionRecord]) -> usize {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TestFolder::new();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         let found = records.iter().filter(|record| pull(&self.remote(), &cache, record).unwrap());
         let found = found.inspect(|record| assert!(is_hit(&cache, record))).count();
@@ -193,7 +193,7 @@ fn states_stay_while_their_work_is_begun_or_they_are_young() {
     fs::write(&state, "epoch 1").unwrap();
     assert!(two.remote().push_state(&two.here, &fingerprint, &Transfer::default()).unwrap());
     let pulled = || {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TestFolder::new();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         two.remote().pull_state(&cache, &fingerprint, &Transfer::default()).unwrap().is_some()
     };

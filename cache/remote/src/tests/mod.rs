@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use athanor_cache::{ActionRecord, Artifact, Cache, Digest, Lookup, OutputRecord, Unsynced};
+use athanor_cache::{ActionRecord, Artifact, Cache, Digest, Lookup, OutputRecord, Unsynced, remove_tree};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
@@ -19,16 +19,35 @@ use disturbed::{Disturbance, Disturbed, Nowhere};
 
 const OPTIONS: PushOptions = PushOptions { logs: true, again: false };
 
+/// Folder of a test, which goes at its end with the read-only folders in it.
+struct TestFolder(TempDir);
+
+impl TestFolder {
+    fn new() -> TestFolder {
+        TestFolder(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for TestFolder {
+    fn drop(&mut self) {
+        remove_tree(self.path()).unwrap();
+    }
+}
+
 /// Two machines and what they share.
 struct Two {
-    folder: TempDir,
+    folder: TestFolder,
     here: Cache,
     there: Cache,
 }
 
 impl Two {
     fn new() -> Two {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TestFolder::new();
         fs::create_dir(folder.path().join("team")).unwrap();
         let open = |name: &str| Cache::open(&folder.path().join(name)).unwrap();
         let (here, there) = (open("here"), open("there"));
@@ -282,7 +301,7 @@ fn every_file_that_is_damaged_or_missing_is_told_and_never_used() {
         flipped[middle] ^= 1;
         let wrongs = [Some(flipped), Some(good[..middle].to_vec()), Some(Vec::new()), None];
         for wrong in wrongs {
-            let there = tempfile::tempdir().unwrap();
+            let there = TestFolder::new();
             let there = Cache::open(&there.path().join("cache")).unwrap();
             fs::remove_file(&path).unwrap();
             wrong.iter().for_each(|wrong| fs::write(&path, wrong).unwrap());
