@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::arguments::{ExecutorName, RunCommand};
 use crate::cli::{Exit, UP_TO_DATE};
+use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::run::executor::resources::Capacity;
 use crate::run::{AgentHost, QueueCommands, SlurmConfig, agent_main};
@@ -20,13 +21,17 @@ pub(super) fn options(settings: &Settings, command: &RunCommand) -> Result<Optio
     if executor == ExecutorChoice::Local {
         return Ok(None);
     }
+    let chosen = match command.executor {
+        Some(_) => "--executor".to_owned(),
+        None => settings.executor.origin.to_string(),
+    };
     let SlurmSettings { batch, account, extra, gpus, idle, max_jobs, partition, poll, qos, setup, time } =
         settings.slurm.clone();
     // Variables of a job that this process is part of would decide what new ones get.
     let is_of_job = |name: &str| (name.starts_with("SLURM_") && name != "SLURM_CONF") || name.starts_with("SBATCH_");
     let hidden = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_of_job));
     Ok(Some(SlurmConfig {
-        commands: if executor == ExecutorChoice::Batch { Some(commands(batch)?) } else { None },
+        commands: if executor == ExecutorChoice::Batch { Some(commands(batch, &chosen)?) } else { None },
         partition: partition.value,
         account: account.value,
         qos: qos.value,
@@ -43,16 +48,20 @@ pub(super) fn options(settings: &Settings, command: &RunCommand) -> Result<Optio
     }))
 }
 
-/// Commands of a queue other than Slurm, all of which are needed.
-fn commands(batch: [Setting<Option<String>>; 3]) -> Result<QueueCommands, Exit> {
+/// Commands of a queue other than Slurm, all of which are needed; `chosen` says where this executor was chosen.
+fn commands(batch: [Setting<Option<String>>; 3], chosen: &str) -> Result<QueueCommands, Exit> {
     let [cancel, poll, submit] = batch.map(|command| command.value);
+    let named = [("submit", &submit), ("poll", &poll), ("cancel", &cancel)].into_iter();
+    let lacking: Vec<String> =
+        named.filter(|(_, command)| command.is_none()).map(|(name, _)| format!("`batch.{name}`")).collect();
     match (cancel, poll, submit) {
         (Some(cancel), Some(poll), Some(submit)) => Ok(QueueCommands { submit, poll, cancel }),
         _ => {
+            let (lacking, chosen) = (lacking.join(", "), escape(chosen));
             let help =
-                "Write `batch: { submit: …, poll: …, cancel: … }` into a settings file; docs/cluster.md has examples.";
+                "write `batch: { submit: …, poll: …, cancel: … }` into a settings file; docs/cluster.md has examples";
             Err(Exit::wrong(format!(
-                "error: `executor: batch` needs the three commands of the setting `batch`.\n  help: {help}"
+                "error: the executor `batch` ({chosen}) needs commands of the queue, and lacks {lacking}\n  help: {help}"
             )))
         }
     }

@@ -6,13 +6,15 @@ use std::io;
 use std::process::{Child, Command};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use super::program_search::start_error;
+
 static RUNNING: LazyLock<Mutex<HashSet<u32>>> = LazyLock::new(Mutex::default);
 
 /// Starts a process of our own.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     // Under the lock, so that nobody finds a child that is not yet known.
     let mut running = running();
-    let child = command.spawn()?;
+    let child = command.spawn().map_err(|error| start_error(command, error))?;
     running.insert(child.id());
     Ok(child)
 }

@@ -13,7 +13,7 @@ impl Typed for PathText {
     fn parse(value: &Value) -> Result<Self, String> {
         match value {
             Value::Text(text) => Ok(PathText(text.clone())),
-            other => Err(format!("expected the path of a folder, not {}", other.noun())),
+            other => Err(format!("expected a path, not {}", other.noun())),
         }
     }
 
@@ -39,6 +39,10 @@ pub(super) fn folder(written: &Path, home: Option<&Path>) -> Result<PathBuf, Str
     if first.as_encoded_bytes().starts_with(b"~") {
         let first = first.display();
         return Err(format!("`{first}` is not expanded: write the path of that home folder, or `./{first}`"));
+    }
+    if first.as_encoded_bytes().starts_with(b"$") {
+        let first = first.display();
+        return Err(format!("`{first}` is not expanded: write the path, with `~` for the home folder, or `./{first}`"));
     }
     Ok(written.to_owned())
 }

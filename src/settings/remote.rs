@@ -56,7 +56,9 @@ impl Typed for RemoteUrl {
         match value {
             Value::Text(text) if text == "none" => Ok(RemoteUrl(None)),
             Value::Text(text) => text.parse().map(|address| RemoteUrl(Some(address))),
-            other => Err(format!("expected the address of a remote cache, not {}", other.noun())),
+            other => {
+                Err(format!("expected the address of a remote cache, such as `{}`, not {}", SCHEMES[0], other.noun()))
+            }
         }
     }
 

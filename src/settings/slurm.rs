@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::language::Span;
 use crate::language::node::Value;
+use crate::language::quantity::{parse_duration, written_duration};
 use crate::language::shape::{Literal, Typed, keys};
 use crate::language::variable::Listed;
 
@@ -128,7 +129,7 @@ impl Typed for OneLine {
     fn parse(value: &Value) -> Result<Self, String> {
         let text = String::parse(value)?;
         if text.trim().is_empty() || text.contains(char::is_control) {
-            return Err("expected a name of one line, and not an empty one".to_owned());
+            return Err("expected a text of one line that is not empty".to_owned());
         }
         Ok(OneLine(text))
     }
@@ -148,7 +149,7 @@ impl Typed for BatchOption {
         if text.starts_with('-') {
             return Ok(BatchOption(text));
         }
-        Err(format!("`{text}` is no option of `sbatch`: write it as there, such as `--constraint=a100`"))
+        Err(format!("`{text}` is not an option: write it as `sbatch` takes it, such as `--constraint=a100`"))
     }
 
     fn schema() -> Json {
@@ -162,9 +163,14 @@ pub(crate) struct Positive(Duration);
 
 impl Typed for Positive {
     fn parse(value: &Value) -> Result<Self, String> {
-        let duration = Duration::parse(value)?;
+        // Of nothing at all, a duration is refused with a sentence about time-outs.
+        let is_nothing = |text: &String| parse_duration(text).is_ok_and(|duration| duration.is_zero());
+        let duration = match value {
+            Value::Text(text) if is_nothing(text) => Duration::ZERO,
+            _ => Duration::parse(value)?,
+        };
         if duration < Duration::from_secs(1) {
-            Err("expected at least `1s`".to_owned())
+            Err(format!("`{}` is too short: expected at least `1s`", written_duration(duration)))
         } else {
             Ok(Positive(duration))
         }
@@ -185,7 +191,10 @@ impl Typed for MaxJobs {
             Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
             _ => None,
         };
-        number.filter(|number| *number > 0).map(MaxJobs).ok_or_else(|| "expected a number of jobs, from 1".to_owned())
+        number
+            .filter(|number| *number > 0)
+            .map(MaxJobs)
+            .ok_or_else(|| "expected a number of jobs, from 1 up".to_owned())
     }
 
     fn schema() -> Json {
@@ -309,7 +318,7 @@ impl SlurmSettings {
     /// Every setting's name, value as text, and origin.
     pub(super) fn list(&self) -> Vec<(&'static str, String, &Origin)> {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-        let time = |value: &Duration| format!("{value:?}");
+        let time = |value: &Duration| written_duration(*value);
         let extra = &self.extra.value;
         let [cancel, poll, submit] = &self.batch;
         vec![

@@ -67,7 +67,8 @@ fn the_ways_to_write_options_of_jobs_mean_the_same() {
         let settings = Settings::over([layer]);
         let list = settings.list().into_iter().filter(|(name, ..)| name.starts_with("slurm"));
         let shown: Vec<String> = list.map(|(name, value, _)| format!("{} {value}", &name[6..])).collect();
-        let expected = "account none,extra --nice,gpus gres,idle 60s,max_jobs 7,partition gpu,poll 20s,qos none,setup none,time 14400s";
+        let expected =
+            "account none,extra --nice,gpus gres,idle 1m,max_jobs 7,partition gpu,poll 20s,qos none,setup none,time 4h";
         assert_eq!(shown.join(","), expected, "{text}");
     }
 }
@@ -93,7 +94,7 @@ fn each_mistake_is_told_where_it_is() {
     let cases = [
         ("cach: x\n", "unknown key `cach` in a settings file", "did you mean `cache`?"),
         ("verify_on_use: x\n", "unknown key `verify_on_use` in a settings file", "did you mean `cache.verify_on_use`?"),
-        ("remote: http://x\n", "`http` is no kind of remote cache", ""),
+        ("remote: http://x\n", "`http://…` is no address of a remote cache", ""),
         ("remote: /mnt/team\n", "`/mnt/team` is no address of a remote cache", ""),
         ("remote: ssh://-oProxyCommand=x/y\n", "it names no host", ""),
         (
@@ -113,16 +114,18 @@ fn each_mistake_is_told_where_it_is() {
         ("cache: [a]\n", "`cache` is a folder or a mapping, not a list", "write `cache: DIR`"),
         ("cache: ''\n", "expected the path of a folder, not an empty text", ""),
         ("cache: ~bob/x\n", "`~bob` is not expanded", ""),
+        ("results: $SCRATCH/results\n", "`$SCRATCH` is not expanded", ""),
+        ("sandbox.writes: [out, $HOME/runs]\n", "`$HOME` is not expanded", ""),
         ("cache: a\ncache.dir: b\n", "`cache.dir` is there twice", ""),
         ("cache: 7\ncache.dir: b\n", "`cache` is a folder or a mapping, not a number", ""),
         ("log_limit: 64\n", "expected a size with its unit", ""),
         ("log_limit: 1B\n", "`1B` is too little", ""),
-        ("results: 7\n", "expected the path of a folder, not a number", ""),
+        ("results: 7\n", "expected a path, not a number", ""),
         ("results: ${{ vars.x }}\n", "there are no expressions here", ""),
         ("executor: slrum\n", "`slrum` is not one of `local`, `slurm`, `batch`; did you mean `slurm`?", ""),
         ("slurm: { partitoin: x }\n", "unknown key `partitoin` in `slurm`", "did you mean `partition`?"),
         ("slurm: { max_jobs: 0 }\n", "expected a number of jobs, from 1", ""),
-        ("slurm.extra: constraint=a100\n", "`constraint=a100` is no option of `sbatch`", ""),
+        ("slurm.extra: constraint=a100\n", "`constraint=a100` is not an option", ""),
         ("scratch: tmp\n", "expected an absolute path, or one that begins with a variable of the nodes", ""),
         ("scratch: /tmp/$USER\n", "expected an absolute path, or one that begins with a variable of the nodes", ""),
         ("scratch_limit: 200\n", "expected a size with its unit", ""),

@@ -151,7 +151,7 @@ fn a_signal_near_the_time_limit_is_taken_for_what_the_queue_says() {
     wait_for(&cluster.project.path("up3"), &mut run);
     let out = cluster.project.read("out");
     assert!(out.contains("attempt 1 was preempted, or lost its node"), "{out}");
-    assert!(out.contains("attempt 2 reached its time limit of 60s and goes on from its state"), "{out}");
+    assert!(out.contains("attempt 2 reached its time limit of 1m and goes on from its state"), "{out}");
     succeeds(&cluster, run, 3, 2);
 }
 
@@ -233,7 +233,7 @@ fn jobs_that_cannot_be_cancelled_are_told() {
     cluster.project.write("go", "");
     assert_eq!(end(run).code, 0);
     let (name, out) = (cluster.get("jobs/101/name"), cluster.project.read("out"));
-    assert!(out.contains(&format!("jobs of this run may still wait: `scancel --name={name}` cancels them")), "{out}");
+    assert!(out.contains(&format!("some may still be in the queue: `scancel --name={name}` cancels them")), "{out}");
 }
 
 #[test]

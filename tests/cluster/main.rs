@@ -262,7 +262,7 @@ fn a_time_limit_is_for_who_changes_the_state() {
     cluster.end_job(&cluster.running_job(), "TIMEOUT", "-KILL");
     let outcome = end(run);
     assert!(
-        outcome.out.contains("failed       a (attempt 1): It needs more than its time limit of 3600s."),
+        outcome.out.contains("failed       a (attempt 1): Its job 101 reached its time limit of 1h on n1."),
         "{}",
         outcome.out
     );
@@ -277,7 +277,7 @@ fn memory_grows_with_retries() {
     cluster.project.write("go", "");
     let outcome = end(run);
     assert_eq!(outcome.code, 0, "{outcome:?}");
-    assert!(outcome.out.contains("Its job 101 was killed on n1 for want of memory."), "{}", outcome.out);
+    assert!(outcome.out.contains("Its job 101 was killed on n1 when it ran out of memory."), "{}", outcome.out);
     assert!(cluster.get("jobs/102/options").contains("--mem=6144M"));
 }
 
@@ -391,7 +391,7 @@ fn another_queue_needs_three_commands() {
     let cluster = project(PIPELINE);
     cluster.project.write("athanor.config.yaml", "executor: batch\nbatch.submit: qsub\n");
     let outcome = cluster.run(&[]);
-    assert!(outcome.code == 2 && outcome.err.contains("needs the three commands"), "{outcome:?}");
+    assert!(outcome.code == 2 && outcome.err.contains("lacks `batch.poll`, `batch.cancel`"), "{outcome:?}");
     let commands = "submit: 'sbatch --job-name=$ATHANOR_JOB_NAME --output=$ATHANOR_JOB_OUTPUT', poll: \"squeue | tr '|' ' '\", cancel: scancel";
     let settings = format!("executor: batch\nbatch: {{ {commands} }}\nslurm: {{ poll: 1s, max_jobs: 3 }}\n");
     cluster.project.write("athanor.config.yaml", &settings);

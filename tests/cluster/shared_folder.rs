@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::support::{self, Outcome, Project, events, wait_for};
+use super::support::{self, Outcome, Project, events, wait_for, wait_until};
 use super::{PIPELINE, counting, end, project, results};
 use crate::fake::Cluster;
 
@@ -126,5 +126,29 @@ fn without_locks_preempted_and_killed_work_goes_on() {
         let mut cluster = counting("{ gpus: 1 }");
         let Some(_library) = unlocked(&mut cluster) else { return };
         disturb(&cluster);
+    }
+}
+
+#[test]
+fn a_shared_folder_that_becomes_read_only_ends_the_run_and_its_jobs() {
+    for resources in ["{ gpus: 1 }", "{ cpus: 1 }"] {
+        let mut cluster = counting(resources);
+        let from = cluster.path("read-only");
+        let variables = [("READ_ONLY_FROM", from.to_str().unwrap()), ("READ_ONLY_BELOW", "/.athanor/")];
+        let Some(_library) = preload(&mut cluster, "tests/cluster/read_only.c", &variables) else { return };
+        let mut run = cluster.start(&[], "up1");
+        let job = cluster.running_job();
+        cluster.set("read-only", "");
+        wait_until("the run has ended", || run.try_wait().unwrap().is_some());
+        let outcome = end(run);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        let told = "Its job cannot report what it does: `";
+        assert!(outcome.out.contains(told) && outcome.out.contains("Read-only file system"), "{outcome:?}");
+        cluster.wait_for_end_of(&job);
+        // It goes on from its state when the folder can be written to again.
+        std::fs::remove_file(from).unwrap();
+        cluster.project.write("go", "");
+        let outcome = cluster.run(&[]);
+        assert_eq!((outcome.code, cluster.project.read("results/p/o.txt")), (0, "x\nx\n".to_owned()), "{outcome:?}");
     }
 }

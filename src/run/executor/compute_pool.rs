@@ -7,6 +7,7 @@ use std::thread;
 
 use rayon::{ThreadBuilder, ThreadPoolBuilder};
 
+use crate::heap::back_thread_with_huge_pages;
 use crate::run::executor::os_limits;
 
 /// Makes the process's pool of at most `wanted` threads; one that exists stays. Where the system gives fewer, it uses half of
@@ -42,6 +43,7 @@ pub(crate) fn make_pool(wanted: usize) -> Result<(), String> {
 fn spawn() -> io::Result<Sender<ThreadBuilder>> {
     let (sender, work) = channel::<ThreadBuilder>();
     let body = move || {
+        back_thread_with_huge_pages();
         if let Ok(work) = work.recv() {
             work.run();
         }

@@ -47,7 +47,7 @@ pub(super) enum JobState {
     Cancelled,
     /// It reached its time limit.
     TimedOut,
-    /// It was killed for want of memory.
+    /// It was killed when it ran out of memory.
     OutOfMemory,
     /// Its node failed.
     NodeFailed,
@@ -84,9 +84,19 @@ pub(super) struct Refusal {
     pub message: String,
     /// Whether it may answer otherwise later.
     pub is_for_now: bool,
+    /// Whether the queue was asked: its command was there and began.
+    pub is_of_queue: bool,
 }
 
 impl Refusal {
+    /// Refusal of a command that ended well and did not print the number of a job.
+    pub(super) fn no_number(called: &str, printed: &str) -> Refusal {
+        let printed = printed.trim();
+        let printed = if printed.is_empty() { "nothing".to_owned() } else { format!("`{printed}`") };
+        let message = format!("{called} printed {printed} in place of a job's number");
+        Refusal { message, is_for_now: false, is_of_queue: true }
+    }
+
     /// Whether fewer jobs at once may be taken.
     pub(super) fn is_of_number(&self) -> bool {
         let is_full = ["MaxSubmit", "submit limit"].iter().any(|sign| self.message.contains(sign));
@@ -136,8 +146,8 @@ pub(super) enum Answer {
     Refused {
         /// Token of the submission.
         token: String,
-        /// Message of the queue.
-        message: String,
+        /// The refusal.
+        refusal: Refusal,
     },
     /// An array is larger than the queue takes, or than it takes at present; this is its token.
     TooLarge(String),
@@ -145,8 +155,8 @@ pub(super) enum Answer {
     Busy(String),
     /// All jobs that it knows of, with those it had forgotten and somebody else knows.
     Polled(HashMap<String, JobStatus>),
-    /// It cannot be asked at present.
-    NotPolled,
+    /// It cannot be asked at present, for this reason.
+    NotPolled(Refusal),
 }
 
 /// Client of the queue: its commands may take seconds, and the executor does not wait.
@@ -273,11 +283,11 @@ fn serve(system: &dyn BatchSystem, orders: &Receiver<Order>, on_answer: &dyn Fn(
                 Err(refusal) if submission.array.is_some() && refusal.is_of_number() => {
                     on_answer(Answer::TooLarge(token));
                 }
-                Err(Refusal { message, is_for_now: true }) => {
+                Err(Refusal { message, is_for_now: true, .. }) => {
                     on_answer(Answer::Busy(message));
                     waiting.push(Waiting { submission, due: Instant::now() + bucket.refused() });
                 }
-                Err(Refusal { message, .. }) => on_answer(Answer::Refused { token, message }),
+                Err(refusal) => on_answer(Answer::Refused { token, refusal }),
             }
         }
     }
@@ -292,7 +302,7 @@ fn poll(system: &dyn BatchSystem, expected: &[String]) -> Answer {
             }
             Answer::Polled(jobs)
         }
-        Err(_) => Answer::NotPolled,
+        Err(refusal) => Answer::NotPolled(refusal),
     }
 }
 

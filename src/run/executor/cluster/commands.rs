@@ -1,12 +1,15 @@
 //! Commands of a cluster's queue: started, waited for, and read.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Refusal;
+use crate::language::quantity::written_duration;
+use crate::run::executor::os_limits::is_limit_reached;
 use crate::run::limited_command::status_in_words;
+use crate::run::program_search::start_error;
 
 /// Time after which a command is taken to hang.
 const MAX_TIME: Duration = Duration::from_secs(120);
@@ -26,12 +29,19 @@ const FOR_NOW: [&str; 11] = [
     "Unexpected message received",
 ];
 
-/// Output of a command, with `input` as its standard input.
-pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal> {
+/// Output of a command that messages call `called`, with `input` as its standard input.
+pub(super) fn run(called: &str, command: &mut Command, input: &[u8]) -> Result<String, Refusal> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let refusal = |message: String, is_for_now| Refusal { message, is_for_now };
+    let refusal = |message: String, is_for_now| Refusal { message, is_for_now, is_of_queue: true };
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = spawned.map_err(|error| refusal(format!("`{name}` cannot be started: {error}"), false))?;
+    let mut child = spawned.map_err(|error| {
+        let error = start_error(command, error);
+        let message = match error.kind() {
+            ErrorKind::NotFound => format!("`{name}` is not on the PATH"),
+            _ => format!("{called} cannot be started: {error}"),
+        };
+        Refusal { message, is_for_now: is_limit_reached(&error), is_of_queue: false }
+    })?;
     if let Some(mut stdin) = child.stdin.take() {
         // A command that reads nothing says why by its exit.
         let _ = stdin.write_all(input);
@@ -45,8 +55,9 @@ pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal
             Ok(None) if begun.elapsed() < MAX_TIME => std::thread::sleep(pause),
             other => {
                 let _ = child.kill().and_then(|()| child.wait().map(drop));
-                let why = other.err().map_or_else(|| "takes too long".to_owned(), |error| error.to_string());
-                return Err(refusal(format!("`{name}` does not answer: {why}"), true));
+                let late = || format!("it takes longer than {}", written_duration(MAX_TIME));
+                let why = other.err().map_or_else(late, |error| error.to_string());
+                return Err(refusal(format!("{called} does not answer: {why}"), true));
             }
         }
         pause = (pause * 2).min(Duration::from_millis(50));
@@ -63,7 +74,7 @@ pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal
         err.lines().map(|line| line.trim_start_matches(&format!("{name}: ")).trim_start_matches("error: ").trim());
     let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     let is_for_now = FOR_NOW.iter().any(|sign| message.contains(sign)) && !names_limit_of_a_job(&message);
-    let message = if message.is_empty() { format!("`{name}` failed: {}", status_in_words(status)) } else { message };
+    let message = if message.is_empty() { format!("{called} ended with {}", status_in_words(status)) } else { message };
     Err(refusal(message, is_for_now))
 }
 
@@ -97,7 +108,7 @@ mod tests {
             let line = format!(
                 "echo 'sh: error: {reason}' >&2; echo \"sh: error: Batch job submission failed: {sentence}\" >&2; exit 1"
             );
-            run(Command::new("sh").args(["-c", &line]), b"").unwrap_err()
+            run("`sh`", Command::new("sh").args(["-c", &line]), b"").unwrap_err()
         };
         for (reason, is_for_now) in [
             ("AssocMaxSubmitJobLimit", true),
@@ -108,5 +119,25 @@ mod tests {
             assert_eq!(refusal(reason).is_for_now, is_for_now, "{reason}");
             assert_eq!(refusal(reason).is_of_number(), is_for_now, "no number of jobs is small enough for {reason}");
         }
+    }
+
+    #[test]
+    fn commands_that_say_nothing_are_named() {
+        let said = |program: &str, line: &str| {
+            let refusal = run("the command `batch.poll`", Command::new(program).args(["-c", line]), b"").unwrap_err();
+            format!("{} (asked: {})", refusal.message, refusal.is_of_queue)
+        };
+        let all = [
+            said("sh", "exit 3"),
+            said("no-such-program", ""),
+            said("sh", "kill -KILL $$"),
+            said("sh", "echo no >&2; exit 1"),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @"
+        the command `batch.poll` ended with exit status 3 (asked: true)
+        `no-such-program` is not on the PATH (asked: false)
+        the command `batch.poll` ended with signal 9 (SIGKILL) (asked: true)
+        no (asked: true)
+        ");
     }
 }

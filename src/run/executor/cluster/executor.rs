@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use crate::fatal_errors::or_exit;
 use crate::plan::InstanceId;
 use crate::run::executor::job::{Executor, Exit, Job, JobEvent, JobListener, Stop};
+use crate::run::executor::os_limits::advice;
 
 use super::batch::{Answer, BatchClient, BatchSystem};
 use super::controller::{Command, Controller};
@@ -16,7 +17,8 @@ use super::{ClusterConfig, ClusterFolder, SlurmConfig};
 /// Executor that runs jobs on the nodes of a cluster.
 pub(crate) struct ClusterExecutor {
     events: JobListener,
-    commands: Option<Sender<Command>>,
+    /// Way to the controller, or the sentence that says why there is none.
+    commands: Result<Sender<Command>, String>,
     thread: Option<JoinHandle<()>>,
     /// Whether jobs were started since it was last said that no more are for now.
     has_started: bool,
@@ -40,9 +42,13 @@ impl ClusterExecutor {
             let work = move || or_exit(|| Controller::new(config, folder, listener, batch).run(&received));
             std::thread::Builder::new().spawn(work)
         });
-        // Where the system gives no thread, jobs cannot be started.
-        let thread = started.ok();
-        let commands = thread.is_some().then_some(commands);
+        let (thread, commands) = match started {
+            Ok(thread) => (Some(thread), Ok(commands)),
+            Err(error) => {
+                let advice = advice(&error).map(|advice| format!(" {advice}")).unwrap_or_default();
+                (None, Err(format!("This run gets no thread to talk to the cluster: {error}.{advice}")))
+            }
+        };
         ClusterExecutor { events, commands, thread, has_started: false }
     }
 
@@ -56,11 +62,8 @@ impl Executor for ClusterExecutor {
     fn start(&mut self, job: Job) {
         self.has_started = true;
         match &self.commands {
-            Some(_) => self.send(Command::Start(Box::new(job))),
-            None => {
-                let why = "The system gives this run no thread to speak to the cluster with.".to_owned();
-                (self.events)(JobEvent::Exited(job.id, Exit::NotStarted(why)));
-            }
+            Ok(_) => self.send(Command::Start(Box::new(job))),
+            Err(why) => (self.events)(JobEvent::Exited(job.id, Exit::NotStarted(why.clone()))),
         }
     }
 

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use athanor_cache::{Cache, CacheError, Lock, remove_tree};
 
+use crate::run::executor::job::Stop;
 use crate::run::write_from_front::write_from_front;
 
 /// Name of the folder in that of the pipeline's history.
@@ -134,6 +135,12 @@ impl Shared {
         fs::rename(&temporary, path)
     }
 
+    /// Writes a byte into the folder, to see whether that can be done.
+    pub(super) fn try_to_write(&self) -> io::Result<()> {
+        let path = self.root.join("tmp").join("tried");
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(b"x")
+    }
+
     /// Puts a request into a queue.
     pub(super) fn enqueue(&self, queue: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let folder = self.queue(queue);
@@ -192,10 +199,18 @@ pub(super) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Request to stop that a file of this name is: the key of the attempt, and whether it is to be killed.
-pub(super) fn stop_request(name: &str) -> Option<(&str, bool)> {
-    let gently = name.strip_prefix(STOP).map(|key| (key, false));
-    gently.or_else(|| name.strip_prefix(KILL).map(|key| (key, true)))
+/// Request to stop an attempt.
+pub(super) struct StopRequest<'n> {
+    /// Key of the attempt.
+    pub key: &'n str,
+    /// How it is to be stopped.
+    pub how: Stop,
+}
+
+/// Request to stop that a file of this name is.
+pub(super) fn stop_request(name: &str) -> Option<StopRequest<'_>> {
+    let of = |prefix, how| name.strip_prefix(prefix).map(|key| StopRequest { key, how });
+    of(STOP, Stop::Gently).or_else(|| of(KILL, Stop::Now))
 }
 
 /// Appends lines to an agent's file, which is opened and closed each time, so that others see them. Bytes that cannot be written, on

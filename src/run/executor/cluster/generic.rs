@@ -71,18 +71,19 @@ impl BatchSystem for Generic {
     fn submit(&self, submission: &Submission) -> Result<String, Refusal> {
         let mut command = Command::new("sh");
         command.args(["-c", &self.commands.submit]).envs(self.variables(submission));
-        let printed = run(&mut command, submission.script.as_bytes())?;
+        let printed = run("the command `batch.submit`", &mut command, submission.script.as_bytes())?;
         let job = printed.lines().last().unwrap_or_default().trim().to_owned();
         if job.is_empty() || job.contains(char::is_whitespace) {
-            let message = format!("the command that submits printed `{}` in place of a job's number", printed.trim());
-            return Err(Refusal { message, is_for_now: false });
+            return Err(Refusal::no_number("the command `batch.submit`", &printed));
         }
         self.submitted().push(job.clone());
         Ok(job)
     }
 
     fn poll(&self) -> Result<HashMap<String, JobStatus>, Refusal> {
-        Ok(run(Command::new("sh").args(["-c", &self.commands.poll]), b"")?.lines().filter_map(parse).collect())
+        let mut command = Command::new("sh");
+        command.args(["-c", &self.commands.poll]);
+        Ok(run("the command `batch.poll`", &mut command, b"")?.lines().filter_map(parse).collect())
     }
 
     fn recall(&self, _: &[String]) -> HashMap<String, JobStatus> {
@@ -93,7 +94,7 @@ impl BatchSystem for Generic {
         if !jobs.is_empty() {
             let line = format!("{} \"$@\"", self.commands.cancel);
             // A job that is over needs none.
-            let _ = run(Command::new("sh").args(["-c", &line, "sh"]).args(jobs), b"");
+            let _ = run("the command `batch.cancel`", Command::new("sh").args(["-c", &line, "sh"]).args(jobs), b"");
         }
     }
 

@@ -82,11 +82,10 @@ impl BatchSystem for Slurm {
         for name in &self.hidden {
             command.env_remove(name);
         }
-        let printed = run(&mut command, submission.script.as_bytes())?;
+        let printed = run("`sbatch`", &mut command, submission.script.as_bytes())?;
         let job = printed.lines().last().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
         if job.is_empty() || !job.bytes().all(|byte| byte.is_ascii_digit()) {
-            let message = format!("`sbatch` printed `{}` in place of a job's number", printed.trim());
-            return Err(Refusal { message, is_for_now: false });
+            return Err(Refusal::no_number("`sbatch`", &printed));
         }
         Ok(job)
     }
@@ -100,7 +99,7 @@ impl BatchSystem for Slurm {
             "--array",
             "--format=%i|%T|%r|%N",
         ]);
-        Ok(run(&mut command, b"")?.lines().filter_map(parse).collect())
+        Ok(run("`squeue`", &mut command, b"")?.lines().filter_map(parse).collect())
     }
 
     fn recall(&self, jobs: &[String]) -> HashMap<String, JobStatus> {
@@ -116,7 +115,7 @@ impl BatchSystem for Slurm {
             "--jobs",
             &jobs.join(","),
         ]);
-        match run(&mut command, b"") {
+        match run("`sacct`", &mut command, b"") {
             Ok(printed) => printed.lines().filter_map(parse).filter(|(job, _)| jobs.contains(job)).collect(),
             Err(refusal) => {
                 self.lacks_accounting.store(!refusal.is_for_now, Ordering::Relaxed);
@@ -128,22 +127,23 @@ impl BatchSystem for Slurm {
     fn cancel(&self, jobs: &[String]) {
         if !jobs.is_empty() {
             // A job that is over needs none; one that cannot be cancelled now is when the run ends.
-            let _ = run(Command::new("scancel").args(jobs), b"");
+            let _ = run("`scancel`", Command::new("scancel").args(jobs), b"");
         }
     }
 
     fn cancel_all(&self) -> bool {
         let mut attempts = 0;
-        while let Err(Refusal { is_for_now: true, .. }) =
-            run(Command::new("scancel").arg(format!("--name={}", self.name)), b"")
-        {
+        loop {
+            let cancelled = run("`scancel`", Command::new("scancel").arg(format!("--name={}", self.name)), b"");
             attempts += 1;
-            if attempts > 3 {
-                return false;
+            match cancelled {
+                Err(Refusal { is_of_queue: false, .. }) => return false,
+                Err(Refusal { is_for_now: true, .. }) if attempts > 3 => return false,
+                Err(Refusal { is_for_now: true, .. }) => std::thread::sleep(Duration::from_secs(1)),
+                // Of jobs that are over, some versions say that they cannot be cancelled.
+                Ok(_) | Err(_) => return true,
             }
-            std::thread::sleep(Duration::from_secs(1));
         }
-        true
     }
 }
 

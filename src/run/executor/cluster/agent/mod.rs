@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{AgentLock, Cache, OutputRecord};
+use athanor_cache::{AgentLock, Cache, OutputRecord, explain};
 
 use crate::plan::InstanceId;
 use crate::run::executor::job::{Executor, Exit, JobEvent, ResourceUse, Stop};
@@ -19,7 +19,7 @@ use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::{Allocation, Capacity, Pool};
 use crate::run::executor::thread_pool::ThreadPool;
 
-use super::folder::{Shared, append, names, stop_request, take};
+use super::folder::{Shared, StopRequest, append, names, stop_request, take};
 use super::messages::{AgentLine, AgentSpec, PROTOCOL, Request, StoppedBy};
 pub(crate) use host::AgentHost;
 use host::{Identity, capacity, time_limit};
@@ -31,6 +31,8 @@ const MIN_PAUSE: Duration = Duration::from_millis(2);
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// Time for which an agent waits until its node shows what its run has written for it.
 const EARLIEST: Duration = Duration::from_secs(60);
+/// Time after which a shared folder that is read-only is taken to stay so.
+const READ_ONLY: Duration = Duration::from_secs(60);
 /// Time for which an agent that is over tries to write its last lines down.
 const LAST_FLUSH: Duration = Duration::from_secs(600);
 /// Earliest time before its notice at which a cluster may say that the time limit is near: its clock ticks by the minute.
@@ -89,6 +91,8 @@ struct Agent {
     next: u32,
     /// Lines to be written.
     lines: Vec<u8>,
+    /// When the shared folder was first read-only, until it is not.
+    read_only_since: Option<Instant>,
     /// Requests to stop that were followed.
     stopped: Vec<String>,
     signalled: bool,
@@ -107,17 +111,19 @@ struct Agent {
 pub(crate) fn main(root: &Path, token: &str, host: AgentHost) -> Result<(), String> {
     let shared = Shared { root: root.to_owned() };
     let path = shared.job(&format!("{token}.json"));
-    let text = read_early(&path).map_err(|error| format!("`{}` cannot be read: {error}.", path.display()))?;
-    let spec: AgentSpec =
-        serde_json::from_slice(&text).map_err(|error| format!("`{}` is damaged: {error}.", path.display()))?;
+    let text = read_early(&path).map_err(|error| {
+        let help = "Does this node see the cache at the same path?";
+        format!("`{}` cannot be read: {error}. {help}", path.display())
+    })?;
+    let spec: AgentSpec = serde_json::from_slice(&text)
+        .map_err(|_| format!("`{}` is damaged. Cancel the run, and run again.", path.display()))?;
     if spec.protocol != PROTOCOL {
-        return Err(format!("The run speaks protocol {}, this agent speaks {PROTOCOL}.", spec.protocol));
+        return Err("This program is of another version than the one that submitted this job. Use the same version on all nodes.".to_owned());
     }
     let cache = Cache::open(&spec.cache).map_err(|error| error.to_string())?;
     let _use = cache.use_shared().map_err(|error| error.to_string())?;
     let (sender, messages) = channel();
-    Agent::begin(shared, spec, token, host, Arc::new(cache), sender)?.run(&messages);
-    Ok(())
+    Agent::begin(shared, spec, token, host, Arc::new(cache), sender)?.run(&messages)
 }
 
 /// Reads a file that was written before this process was started, perhaps just now and on another machine.
@@ -143,8 +149,9 @@ impl Agent {
         sender: Sender<Message>,
     ) -> Result<Agent, String> {
         let identity = Identity::of(&host, token, &shared);
-        let Identity { name, queue, job, node } =
-            identity.map_err(|error| format!("`{}` cannot be used: {error}.", shared.root.display()))?;
+        let Identity { name, queue, job, node } = identity.map_err(|error| {
+            format!("`{}` cannot be used: {}", shared.root.display(), explain(&shared.root, &error))
+        })?;
         let queue = shared.queue(spec.queue.as_deref().unwrap_or(&queue));
         let open = |written: &String| NodeScratch::open(written, &host, cache.root(), &name, spec.scratch_limit);
         let scratch = spec.scratch.as_ref().map(open);
@@ -183,6 +190,7 @@ impl Agent {
             running: HashMap::new(),
             next: 0,
             lines: Vec::new(),
+            read_only_since: None,
             stopped: Vec::new(),
             signalled: false,
             signal: None,
@@ -191,12 +199,15 @@ impl Agent {
             last_beat: now,
         };
         agent.line(&AgentLine::Hello { job, node });
-        append(&agent.folder, &mut agent.lines, true)
-            .map_err(|error| format!("`{}` cannot be written to: {error}.", agent.folder.display()))?;
+        append(&agent.folder, &mut agent.lines, true).map_err(|error| {
+            format!("`{}` cannot be written to: {}", agent.folder.display(), explain(&agent.folder, &error))
+        })?;
         Ok(agent)
     }
 
-    fn run(mut self, messages: &Receiver<Message>) {
+    /// # Errors
+    /// A sentence, if the shared folder stays read-only: nobody learns what this does.
+    fn run(mut self, messages: &Receiver<Message>) -> Result<(), String> {
         let mut pause = MIN_PAUSE;
         loop {
             let message = match messages.recv_timeout(pause) {
@@ -217,7 +228,11 @@ impl Agent {
                 // The run has removed the folder: nobody wants what this does.
                 self.stop_all(Stop::Now, StoppedBy::Run);
             }
-            if self.running.is_empty() && self.is_over() {
+            let is_read_only = self.read_only_since.is_some_and(|since| since.elapsed() >= READ_ONLY);
+            if is_read_only {
+                self.stop_all(Stop::Now, StoppedBy::Run);
+            }
+            if self.running.is_empty() && (is_read_only || self.is_over()) {
                 self.line(&AgentLine::Left);
                 return self.flush_last();
             }
@@ -246,15 +261,29 @@ impl Agent {
             return true;
         }
         // A full disk, or a server that is away for a moment: they are written later.
-        append(&self.folder, &mut self.lines, false).is_ok() || self.folder.exists()
+        let written = append(&self.folder, &mut self.lines, false);
+        match &written {
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                self.read_only_since.get_or_insert_with(Instant::now);
+            }
+            _ => self.read_only_since = None,
+        }
+        written.is_ok() || self.folder.exists()
     }
 
-    /// Writes the last lines down, without which its work would be done again; gives up after a while.
-    fn flush_last(&mut self) {
+    /// Writes the last lines down, without which its work would be done again; gives up after a while, and at once where the folder is
+    /// read-only.
+    fn flush_last(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         while self.flush() && !self.lines.is_empty() && begun.elapsed() < LAST_FLUSH {
+            if self.read_only_since.is_some() {
+                let error = std::io::Error::from(ErrorKind::ReadOnlyFilesystem);
+                let why = explain(&self.folder, &error);
+                return Err(format!("`{}` cannot be written to: {why}", self.folder.display()));
+            }
             std::thread::sleep(MAX_PAUSE);
         }
+        Ok(())
     }
 
     /// Time until its job ends, as far as known.
@@ -311,11 +340,12 @@ impl Agent {
             return;
         }
         for name in names(&self.folder) {
-            let Some((key, now)) = stop_request(&name).filter(|_| !self.stopped.contains(&name)) else { continue };
+            let request = stop_request(&name).filter(|_| !self.stopped.contains(&name));
+            let Some(StopRequest { key, how }) = request else { continue };
             let of_key = self.running.iter_mut().find(|(_, running)| running.request.key == key);
             if let Some((id, running)) = of_key.filter(|(_, running)| running.worked.is_none()) {
                 running.stopped_by.get_or_insert(StoppedBy::Run);
-                self.executor.stop(*id, if now { Stop::Now } else { Stop::Gently });
+                self.executor.stop(*id, how);
             }
             self.stopped.push(name);
         }

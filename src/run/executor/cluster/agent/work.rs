@@ -37,7 +37,7 @@ impl Agent {
         self.running.insert(id, Running { request, allocation, local, began, stopped_by, lock, used, worked, doubt });
         match self.scratch.clone() {
             _ if is_other => {
-                let why = "could not begin, since another agent is still at the same work".to_owned();
+                let why = "could not begin, since a job of an earlier run is still at the same work".to_owned();
                 self.end(id, Exit::Evicted { why }, Vec::new());
             }
             Some(scratch) => {
@@ -58,7 +58,11 @@ impl Agent {
         let Some(running) = self.running.get_mut(&id) else { return };
         match placed {
             Err(error) => {
-                let message = format!("It cannot be laid out in the folder `scratch` of its node: {error}.");
+                let written = self.spec.scratch.as_deref().unwrap_or_default();
+                let message = format!(
+                    "Its inputs cannot be copied to the folder `{written}` of its node, which the setting `scratch` names: {error}. Free space there, or \
+                     name another folder."
+                );
                 self.end(id, Exit::NotStarted(message), Vec::new());
             }
             Ok(local) => {
@@ -123,7 +127,9 @@ impl Agent {
                 }
                 Launch::Worker(worker)
             }
-            (Work::BuiltIn { .. }, None) => return Err(Exit::NotStarted("The request lacks the work.".to_owned())),
+            (Work::BuiltIn { .. }, None) => {
+                return Err(Exit::NotStarted("Its request to the node is damaged. Run again.".to_owned()));
+            }
         };
         Ok(Job {
             id,

@@ -43,7 +43,7 @@ impl Controller {
         let spec = std::fs::read(shared.job(&format!("{token}.json")));
         let Some(spec) = spec.ok().and_then(|text| serde_json::from_slice::<AgentSpec>(&text).ok()) else { return };
         let number = std::fs::read_to_string(shared.job(&format!("{token}.id"))).ok();
-        self.has_submitted = true;
+        self.submissions += 1;
         for name in spec.names(token) {
             let mut job = ClusterJob::new(token, &name, &spec);
             job.number = number.as_ref().map(|number| job_number(number.trim(), &name));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use athanor_cache::StatSnapshot;
+use athanor_cache::{StatSnapshot, explain};
 
 use crate::plan::{InstanceId, Work};
 use crate::run::executor::job::{Exit, Job, JobEvent, Launch, Placement, Stop};
@@ -56,7 +56,8 @@ impl Controller {
         match self.folder.shared.enqueue(&queue, &attempt.file, &attempt.request) {
             Ok(()) => attempt.step = Step::Queued(queue),
             Err(error) => {
-                let why = format!("Its request cannot be written to `{}`: {error}.", self.folder.shared.root.display());
+                let root = &self.folder.shared.root;
+                let why = format!("Its request cannot be written to `{}`: {}", root.display(), explain(root, &error));
                 self.exit(id, Exit::NotStarted(why));
             }
         }

@@ -1,18 +1,22 @@
 //! Ends of attempts: by their last line, by a time limit, by the loss of their agent.
 
+use crate::language::quantity::written_duration;
 use crate::plan::InstanceId;
 use crate::run::executor::job::{Exit, JobEvent, StoredOutputs};
 
 use super::super::batch::{JobState, JobStatus};
 use super::super::folder::names;
 use super::super::messages::StoppedBy;
-use super::{Attempt, Controller, Step, VISIBLE};
+use super::{Attempt, Controller, EarlierEnds, Step, VISIBLE};
 
 /// Maximum number of times that an attempt goes on after its time limit, or after a signal of the cluster's.
 const MAX_TIME_LIMITS: u32 = 100;
 /// Maximum number of times that an attempt is repeated whose agent was lost for no known reason, or that ended at a signal without a newer
 /// state.
 const MAX_LOSSES: u32 = 3;
+
+/// Remedy where somebody cancelled a job.
+const RUN_AGAIN: &str = "Run again to go on.";
 
 /// Failure that another attempt would meet, too.
 pub(super) fn failed(message: String, help: Option<&str>) -> Exit {
@@ -65,27 +69,26 @@ impl Controller {
     }
 
     /// An attempt was ended by the time limit of its job.
-    pub(super) fn time_limit(&mut self, id: InstanceId) {
+    fn time_limit(&mut self, id: InstanceId, number: &str, nodes: &str) {
         let Some(attempt) = self.attempts.get(&id) else { return };
         if !attempt.assignment.is_own {
             self.earlier.entry(id).or_default().ran_out_of_time = true;
             let why = "ran out of the time of a shared job and gets one of its own".to_owned();
             return self.exit(id, Exit::Evicted { why });
         }
-        let limit = attempt
-            .assignment
-            .options
-            .time
-            .map_or_else(|| "its time limit".to_owned(), |time| format!("its time limit of {time:?}"));
-        let limits = self.limits.entry(id).or_default();
-        limits.0 += 1;
-        if attempt.changed_state() && limits.0 <= MAX_TIME_LIMITS {
+        let limit = attempt.assignment.options.time.map_or_else(
+            || "its time limit".to_owned(),
+            |time| format!("its time limit of {}", written_duration(time)),
+        );
+        let ends = self.ends.entry(id).or_default();
+        ends.time_limits += 1;
+        if attempt.changed_state() && ends.time_limits <= MAX_TIME_LIMITS {
             let why = format!("reached {limit} and goes on from its state");
             return self.exit(id, Exit::Evicted { why });
         }
-        let help = "Raise `resources: { time: … }` of the stage or `slurm.time` of the settings, or let it go on from where it was: \
-                    a command with `state: true`, or a kind that saves its state in the meantime.";
-        self.exit(id, failed(format!("It needs more than {limit}."), Some(help)));
+        let help = "Raise `resources: { time: … }` of the stage or `slurm.time` in the settings, or let it keep its state and go on \
+                    from there: `state: true` for a command.";
+        self.exit(id, failed(format!("Its job {number} reached {limit}{nodes}."), Some(help)));
     }
 
     /// Ends all attempts that an agent had which is gone; its job may come back.
@@ -172,10 +175,14 @@ impl Controller {
         self.failed_starts += 1;
         if is_own || self.failed_starts >= MAX_LOSSES {
             let tail = self.output_tail(name);
-            let message = format!("Its job {number} ended{nodes} before its work began ({}).{tail}", status.word);
-            let help = "Can the nodes run this program, and see the project and the cache under the same paths? `slurm.setup` is run first.";
-            let help = (status.state != JobState::Cancelled).then_some(help);
-            self.fail_queued(&queue, &message, help);
+            let (message, help) = match status.state {
+                JobState::Cancelled => (format!("Its job {number} was cancelled{nodes} before it began."), RUN_AGAIN),
+                _ => (
+                    format!("Its job {number} ended{nodes} before its work began ({}).{tail}", status.word),
+                    "Can the nodes run this program, and see the project and the cache under the same paths? `slurm.setup` is run first.",
+                ),
+            };
+            self.fail_queued(&queue, &message, Some(help));
         }
     }
 
@@ -188,10 +195,10 @@ impl Controller {
         let was_signalled = matches!(attempt.step, Step::Signalled(_));
         let was_near_limit = was_signalled && attempt.was_near_limit;
         let most_signals = if attempt.changed_state() { MAX_TIME_LIMITS } else { MAX_LOSSES };
-        let (signals, losses) = self.limits.entry(id).or_default();
+        let EarlierEnds { signals, losses, .. } = self.ends.entry(id).or_default();
         match status.state {
-            JobState::TimedOut => self.time_limit(id),
-            JobState::Ended if was_near_limit => self.time_limit(id),
+            JobState::TimedOut => self.time_limit(id, number, nodes),
+            JobState::Ended if was_near_limit => self.time_limit(id, number, nodes),
             // A partition may leave jobs some time before it takes their nodes, in which they end by themselves.
             JobState::Ended if was_signalled => {
                 *signals += 1;
@@ -204,18 +211,20 @@ impl Controller {
                 self.exit(id, failed(format!("It {why}, as {} times before.", times - 1), Some(help)));
             }
             JobState::Cancelled => {
-                let help = "Run again to go on.";
-                self.exit(id, failed(format!("Its job {number} was cancelled{nodes}."), Some(help)));
+                self.exit(id, failed(format!("Its job {number} was cancelled{nodes}."), Some(RUN_AGAIN)));
             }
             JobState::OutOfMemory => {
                 self.earlier.entry(id).or_default().ran_out_of_memory += 1;
-                let message = format!("Its job {number} was killed{nodes} for want of memory.");
+                let message = format!("Its job {number} was killed{nodes} when it ran out of memory.");
                 let help = "State how much memory it needs (`resources: { memory: … }`); with `retries` each attempt gets half as much again.";
                 self.exit(id, failed(message, Some(help)));
             }
             _ if status.state == JobState::Ended && *losses >= MAX_LOSSES => {
-                let message = format!("Its agent was lost{nodes} {losses} times (job {number}: {}).", status.word);
-                self.exit(id, failed(message, None));
+                let (times, word) = (*losses + 1, &status.word);
+                let message =
+                    format!("{times} jobs of it ended before its work did; the last one was {number}{nodes} ({word}).");
+                let help = "Are they killed? The cluster's accounting and the end of the log may say more.";
+                self.exit(id, failed(message, Some(help)));
             }
             state => {
                 *losses += u32::from(state == JobState::Ended);

@@ -8,7 +8,7 @@ use athanor_cache::Digest;
 use crate::plan::InstanceId;
 use crate::run::executor::job::{JobEvent, Queued};
 
-use super::super::batch::{Answer, JobState, JobStatus, Submission};
+use super::super::batch::{Answer, JobState, JobStatus, Refusal, Submission};
 use super::super::messages::{AgentSpec, PROTOCOL};
 use super::super::placing::{JobOptions, shared_jobs};
 use super::{ClusterJob, Controller, Step, VISIBLE};
@@ -19,8 +19,18 @@ const LONGEST: u32 = 6;
 const URGENT: Duration = Duration::from_secs(2);
 /// Time for which the lines of a job that is over are waited for, if it may have been killed.
 const LAST_LINES: Duration = Duration::from_secs(3);
+/// Number of failed looks in a row after which a queue that is busy for now is told of.
+const MANY_POLLS: u32 = 3;
 /// Reasons to wait that pass by themselves.
 const COMMON: [&str; 5] = ["Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Cleaning"];
+/// Remedy where Slurm refused a job.
+const OF_SLURM: &str =
+    "`athanor config` shows the settings of `slurm`; a stage may have `slurm: { … }` and `resources` of its own.";
+/// Remedy where Slurm's command is not there.
+const NO_SLURM: &str = "Slurm's commands are on a cluster's login nodes: run there, or here with `--executor local`.";
+/// Remedy where another queue's command refused a job.
+const OF_BATCH: &str = "`athanor config` shows the command `batch.submit`, which gets what a job asks for in variables: \
+     `ATHANOR_JOB_MEMORY_MIB` and others, from the stage's `resources` and from options under `slurm`.";
 
 impl ClusterJob {
     /// A job that is about to be submitted.
@@ -87,13 +97,13 @@ impl Controller {
                 _ => {}
             }
         }
+        let most = if self.batch.has_arrays { self.array_size.most(Instant::now()) } else { 1 };
         let mut room = self.config.slurm.max_jobs.saturating_sub(self.live_jobs());
         for (options, mut ids) in own {
             // In the order in which the dispatcher started them.
             ids.sort_by_key(|id| self.attempts[id].file.clone());
             ids.truncate(room);
             room -= ids.len();
-            let most = if self.batch.has_arrays { self.largest_array } else { 1 };
             ids.chunks(most).for_each(|ids| self.submit_own(&options, ids));
         }
         for (options, expected) in shared {
@@ -103,7 +113,6 @@ impl Controller {
             let free = live.saturating_sub(busy.get(&queue).copied().unwrap_or_default());
             let mut wanted = shared_jobs(expected.into_iter()).saturating_sub(free).min(room);
             room -= wanted;
-            let most = if self.batch.has_arrays { self.largest_array } else { 1 };
             while wanted > 0 {
                 let count = wanted.min(most);
                 wanted -= count;
@@ -158,7 +167,7 @@ impl Controller {
             let job = ClusterJob { leaves_nodes_out: !exclude.is_empty(), ..ClusterJob::new(&token, name, &spec) };
             self.jobs.insert(name.clone(), job);
         }
-        self.has_submitted = true;
+        self.submissions += 1;
         let (array, notice, options) = (spec.array, spec.notice, options.clone());
         self.batch.submit(Submission { token, array, options, exclude, notice, script, output });
         names
@@ -187,16 +196,24 @@ impl Controller {
     pub(super) fn answered(&mut self, answer: Answer) {
         match answer {
             Answer::Submitted { token, job } => self.submitted(&token, &job),
-            Answer::Refused { token, message } => self.refused(&token, &message),
+            Answer::Refused { token, refusal } => self.refused(&token, &refusal),
             Answer::TooLarge(token) => self.too_large(&token),
             Answer::Busy(message) => {
                 self.notice(format!("the cluster takes no jobs for now, and is asked again: {message}"));
             }
-            Answer::NotPolled => {
+            Answer::NotPolled(refusal) => {
                 (self.is_polling, self.polled) = (false, Instant::now());
+                self.failed_polls += 1;
+                // A controller that is restarted is back after a moment.
+                let first_told = if refusal.is_for_now { MANY_POLLS } else { 1 };
+                if self.failed_polls == first_told {
+                    let why = refusal.message;
+                    self.notice(format!("the cluster cannot be asked about jobs, and is asked again: {why}"));
+                }
             }
             Answer::Polled(jobs) => {
                 (self.is_polling, self.polled, self.is_urgent) = (false, Instant::now(), false);
+                self.failed_polls = 0;
                 let names: Vec<String> =
                     self.jobs.iter().filter(|(_, job)| !job.is_over).map(|(name, _)| name.clone()).collect();
                 let before: Vec<Option<JobStatus>> = self.jobs.values().map(|job| job.status.clone()).collect();
@@ -237,7 +254,7 @@ impl Controller {
     /// Has the jobs of an array that is too large submitted again in arrays of half its size.
     fn too_large(&mut self, token: &str) {
         let names = self.jobs_of(token);
-        self.largest_array = self.largest_array.min(names.len().div_ceil(2)).max(1);
+        self.array_size.refuse(names.len(), Instant::now());
         for name in names {
             if let Some(job) = self.jobs.get_mut(&name) {
                 job.is_over = true;
@@ -246,7 +263,14 @@ impl Controller {
         }
     }
 
-    fn refused(&mut self, token: &str, message: &str) {
+    fn refused(&mut self, token: &str, refusal: &Refusal) {
+        let is_slurm = self.config.slurm.commands.is_none();
+        let (message, help) = match refusal.is_of_queue {
+            true => ("The cluster refused its job", if is_slurm { OF_SLURM } else { OF_BATCH }),
+            false => ("Its job cannot be submitted", if is_slurm { NO_SLURM } else { OF_BATCH }),
+        };
+        let message = format!("{message}: {}.", refusal.message.trim_end_matches('.'));
+        self.submissions -= usize::from(!refusal.is_of_queue);
         for name in self.jobs_of(token) {
             if self.include_again(&name) {
                 continue;
@@ -254,13 +278,7 @@ impl Controller {
             let Some(job) = self.jobs.get_mut(&name) else { continue };
             job.is_over = true;
             let queue = job.queue.clone();
-            let help = if self.config.slurm.commands.is_none() {
-                "`athanor config` shows the settings of `slurm`; a stage may have `slurm: { … }` and `resources` of its own."
-            } else {
-                "`athanor config` shows the command `batch.submit`, which gets what a job asks for in variables: `ATHANOR_JOB_MEMORY_MIB` and \
-                 others, from the stage's `resources` and from options under `slurm`."
-            };
-            self.fail_queued(&queue, &format!("The cluster refused its job: {message}."), Some(help));
+            self.fail_queued(&queue, &message, Some(help));
         }
     }
 

@@ -4,10 +4,12 @@
 //! waits: an attempt ends when its last line is there, or when the queue says that its job is over and no line has come since.
 
 mod adoption;
+mod array_size;
 mod attempts;
 mod ends;
 mod excluded;
 mod jobs;
+mod unwritable;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use super::folder::LineReader;
 use super::messages::Ended;
 use super::placing::{Assignment, Earlier};
 use super::{ClusterConfig, ClusterFolder};
+use array_size::ArraySize;
 
 /// Shortest pause between two looks, while there is news …
 const MIN_PAUSE: Duration = Duration::from_millis(2);
@@ -34,8 +37,6 @@ const MAX_PAUSE: Duration = Duration::from_millis(500);
 const MAX_BEAT: Duration = Duration::from_secs(10);
 /// Time for which outputs that an agent reports are waited for, until the file system shows them.
 const VISIBLE: Duration = Duration::from_secs(90);
-/// Maximum number of jobs of an array: clusters have a limit, 1,000 if nobody changed it.
-const MAX_ARRAY: usize = 500;
 /// Time that an attempt which is to be killed has.
 const KILL_TIME: Duration = Duration::from_secs(10);
 
@@ -51,6 +52,17 @@ pub(super) enum Command {
     Answer(Answer),
     /// Cancels whatever is left, and ends.
     Close,
+}
+
+/// Number of times that attempts of an instance were ended by something that another attempt may be spared.
+#[derive(Default)]
+struct EarlierEnds {
+    /// Time limits of their jobs.
+    time_limits: u32,
+    /// Signals of the cluster's.
+    signals: u32,
+    /// Losses of their agents, for no known reason.
+    losses: u32,
 }
 
 /// Step that an attempt has reached.
@@ -168,16 +180,15 @@ pub(super) struct Controller {
     /// Fingerprint of that work, by key.
     left_keys: HashMap<String, Digest>,
     earlier: HashMap<InstanceId, Earlier>,
-    /// Number of times that an attempt was ended by its time limit, or lost, by instance.
-    limits: HashMap<InstanceId, (u32, u32)>,
+    /// Earlier ends of attempts that another one followed, by instance.
+    ends: HashMap<InstanceId, EarlierEnds>,
     next_token: u32,
     next_key: u32,
     /// Jobs that failed before their agents began, one after the other.
     failed_starts: u32,
     /// Nodes that failed, which further jobs leave out.
     excluded: BTreeSet<String>,
-    /// Number of jobs that an array has at most.
-    largest_array: usize,
+    array_size: ArraySize,
     poll_after: Duration,
     /// When the queue was last asked, or answered.
     polled: Instant,
@@ -188,9 +199,16 @@ pub(super) struct Controller {
     is_urgent: bool,
     /// Sentences that were told.
     told: HashSet<String>,
-    has_submitted: bool,
+    /// Number of submissions that the queue may know of.
+    submissions: usize,
+    /// Number of times, one after the other, that the queue could not be asked.
+    failed_polls: u32,
     /// Whether everything was started that can be for now: alike attempts become one array.
     is_complete: bool,
+    /// When it was last tried whether the shared folder can be written to.
+    checked: Instant,
+    /// When it first could not, until it can.
+    unwritable_since: Option<Instant>,
 }
 
 impl Controller {
@@ -213,20 +231,23 @@ impl Controller {
             left: HashMap::new(),
             left_keys: HashMap::new(),
             earlier: HashMap::new(),
-            limits: HashMap::new(),
+            ends: HashMap::new(),
             next_token: 0,
             next_key: 0,
             failed_starts: 0,
             excluded: BTreeSet::new(),
-            largest_array: MAX_ARRAY,
+            array_size: ArraySize::new(),
             poll_after,
             polled: Instant::now(),
             asked: Instant::now(),
             is_polling: false,
             is_urgent: false,
             told: HashSet::new(),
-            has_submitted: false,
+            submissions: 0,
+            failed_polls: 0,
             is_complete: true,
+            checked: Instant::now(),
+            unwritable_since: None,
         }
     }
 
@@ -258,6 +279,7 @@ impl Controller {
             is_news |= self.settle();
             self.submit();
             self.poll();
+            self.check_folder();
             pause = if is_news { MIN_PAUSE } else { (pause * 3 / 2).min(MAX_PAUSE) };
         }
         self.close();
@@ -265,11 +287,11 @@ impl Controller {
 
     fn close(mut self) {
         self.folder.shared.close();
-        if self.has_submitted && !self.batch.finish() {
+        if self.submissions > 0 && !self.batch.finish() {
             let name = &self.folder.name;
             let text = format!(
-                "the cluster does not answer, so that jobs of this run may still wait: `scancel --name=athanor-{name}` cancels them, and what \
-                 begins finds nothing to do"
+                "the jobs of this run could not be cancelled, and some may still be in the queue: `scancel --name=athanor-{name}` cancels \
+                 them. One that starts ends at once, since there is nothing to do"
             );
             self.notice(text);
         }

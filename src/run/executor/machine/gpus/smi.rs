@@ -1,10 +1,12 @@
 //! GPUs as `nvidia-smi` lists them, for machines on which NVML cannot be loaded.
 
+use std::io::ErrorKind;
 use std::process::Command;
 
 use athanor_stages::nn::devices::GpuApi;
 
 use super::{GpuInfo, GpuList, Slice};
+use crate::run::program_search::start_error;
 
 /// Name of the program.
 const NAME: &str = "nvidia-smi";
@@ -29,19 +31,13 @@ pub(crate) fn list() -> Result<GpuList, String> {
     Ok(GpuList { gpus, driver })
 }
 
-fn is_in_path() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(NAME).exists())
-}
-
 fn ask(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(NAME).args(arguments).output().map_err(|error| {
-        // A folder of PATH that may not be searched makes a refusal of what is simply not there.
-        if is_in_path() {
-            format!("`{NAME}` cannot be started: {error}")
-        } else {
+    let mut command = Command::new(NAME);
+    let output = command.args(arguments).output().map_err(|error| match start_error(&command, error) {
+        error if error.kind() == ErrorKind::NotFound => {
             format!("no NVIDIA driver was found (neither libnvidia-ml.so.1 nor `{NAME}` is installed)")
         }
+        error => format!("`{NAME}` cannot be started: {error}"),
     })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {

@@ -34,8 +34,14 @@ pub(super) struct LocalAttempt {
     pub root: PathBuf,
     /// Its root folder on the shared file system.
     shared: PathBuf,
-    /// Copies that it reads, by the paths of the links that lead there.
-    inputs: Vec<(PathBuf, NodeInput)>,
+    /// Copies that it reads.
+    inputs: Vec<LinkedInput>,
+}
+
+/// Copy of an input on the node, and the link in an attempt's folder that leads there.
+struct LinkedInput {
+    link: PathBuf,
+    copy: NodeInput,
 }
 
 impl NodeScratch {
@@ -54,7 +60,12 @@ impl NodeScratch {
         let folder = expanded(written, host)?;
         let user = rustix::process::geteuid().as_raw();
         let own = folder.join(format!("athanor-{user}"));
-        let refused = |path: &Path, error: io::Error| format!("`scratch` is `{}`: {error}.", path.display());
+        let refused = |path: &Path, error: io::Error| {
+            format!(
+                "`scratch` is `{written}`, and `{}` cannot be used: {error}. Name a folder that jobs may write to on every node.",
+                path.display()
+            )
+        };
         make_private(&own, user).map_err(|error| refused(&own, error))?;
         let make = |name: &str| {
             let path = own.join(name);
@@ -104,15 +115,17 @@ impl LocalAttempt {
             Err(_) => rule.clone(),
         };
         let mut own: Vec<AccessRule> = rules.own.iter().map(moved).collect();
-        own.extend(self.inputs.iter().map(|(_, input)| AccessRule::read(input.path().to_owned())));
+        own.extend(self.inputs.iter().map(|input| AccessRule::read(input.copy.path().to_owned())));
         AccessRules { shared: rules.shared.clone(), own }
     }
 
     /// Removes the attempt; returns the first of its inputs that is not what it was, by its path in the attempt. Such a copy is
     /// made anew for the next one.
     pub(super) fn end(mut self) -> Option<PathBuf> {
-        let spoilt = self.inputs.iter().filter(|(_, input)| input.is_spoilt());
-        let spoilt: Vec<PathBuf> = spoilt.map(|(at, _)| at.strip_prefix(&self.root).unwrap_or(at).to_owned()).collect();
+        let spoilt = self.inputs.iter().filter(|input| input.copy.is_spoilt());
+        let within = |link: &Path| link.strip_prefix(&self.root).unwrap_or(link).to_owned();
+        // Each of them, so that none is taken again.
+        let spoilt: Vec<PathBuf> = spoilt.map(|input| within(&input.link)).collect();
         self.remove();
         spoilt.into_iter().next()
     }
@@ -129,9 +142,9 @@ fn expanded(written: &str, host: &AgentHost) -> Result<PathBuf, String> {
     let (variable, below) = rest.split_once('/').unwrap_or((rest, ""));
     match host.get(variable) {
         Some(value) if value.starts_with('/') => Ok(Path::new(&value).join(below)),
-        Some(value) => {
-            Err(format!("`scratch` is `{written}`, and `{variable}` is `{value}`, which is no absolute path."))
-        }
+        Some(value) => Err(format!(
+            "`scratch` is `{written}`, and `{variable}` is `{value}` on this node, which is not an absolute path."
+        )),
         None => Err(format!("`scratch` is `{written}`, and the variable `{variable}` is not set on this node.")),
     }
 }
@@ -167,7 +180,7 @@ fn sweep(attempts: &Path) {
 }
 
 /// Makes in `to` what is in `from`; links into the cache lead to the node's copies.
-fn lay_out(from: &Path, to: &Path, inputs: &NodeInputs, used: &mut Vec<(PathBuf, NodeInput)>) -> io::Result<()> {
+fn lay_out(from: &Path, to: &Path, inputs: &NodeInputs, used: &mut Vec<LinkedInput>) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -179,9 +192,9 @@ fn lay_out(from: &Path, to: &Path, inputs: &NodeInputs, used: &mut Vec<(PathBuf,
         } else if kind.is_symlink() {
             let leads_to = fs::read_link(&source)?;
             match inputs.take(&leads_to)? {
-                Some(input) => {
-                    symlink(input.path(), &target)?;
-                    used.push((target, input));
+                Some(copy) => {
+                    symlink(copy.path(), &target)?;
+                    used.push(LinkedInput { link: target, copy });
                 }
                 None => symlink(leads_to, &target)?,
             }
