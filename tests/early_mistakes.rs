@@ -188,3 +188,73 @@ fn output_that_a_full_disk_does_not_take_is_an_error_and_a_closed_pipe_is_none()
         assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
 }
+
+#[test]
+fn words_of_other_tools_are_told_what_takes_their_place() {
+    let stage = |keys: &str| pipeline(&format!("  a: {{ kind: command, {keys} }}\n"));
+    let run = "run: 'echo > o'";
+    for (keys, help) in [
+        (format!("{run}, outputs: {{ o: o }}, needs: b"), "`inputs` says what a stage reads and so waits for"),
+        (format!("{run}, outputs: {{ o: o }}, threads: 4"), "write `resources: { cpus: N }`"),
+        (format!("{run}, outputs: {{ o: o }}, resources: {{ mem_mb: 4 }}"), "write `memory: 4GiB`"),
+        (format!("{run}, outputs: [o.csv]"), "give it a name, by which it is called elsewhere: `{ NAME: o.csv }`"),
+        (format!("{run}, outputs: {{ o: o }}, env: [LR=1]"), "`{ LR: 1 }`"),
+        ("run: [echo, ls], outputs: { o: o }".to_owned(), "after `run: |`"),
+        (format!("{run}, outputs: {{ o: o }}, matrix: {{ s: 'data/*' }}"), "write `s: \"${{ files('data/*') }}\"`"),
+        (
+            format!("{run}, outputs: {{ o: o }}, inputs: {{ f: 'data/*' }}"),
+            "a pattern is written `${{ files('data/*') }}`",
+        ),
+        (format!("{run}, outputs: {{ o: o }}, matrix: {{ s: ${{{{ vars.l }}}} }}"), "an expression is quoted"),
+        ("run: 'echo ${{ lr }}', outputs: { o: o }".to_owned(), "a variable is read as `vars.NAME`"),
+        (
+            "run: 'echo ${{ env.HOME }}', outputs: { o: o }".to_owned(),
+            "the script reads a variable of the environment itself",
+        ),
+        (
+            format!("{run}, outputs: {{ o: o }}, params: {{ lr: 1 }}"),
+            "command takes none: a script has values written into it",
+        ),
+    ] {
+        refused(&stage(&keys), help);
+    }
+    let project = stage(&format!("{run}, outputs: {{ o: o }}"));
+    for (words, help) in [
+        (&["gc"][..], "`athanor cache gc` is that"),
+        (&["p.yaml"], "`athanor run p.yaml` runs the pipeline"),
+        (&["run", "p.yaml", "--cores", "4"], "`-j N` sets how many CPUs a run uses"),
+        (&["run", "p.yaml", "--config", "x=1"], "`--set NAME=VALUE` sets a variable"),
+    ] {
+        let outcome = project.athanor(words);
+        assert!(outcome.code == 2 && in_one_line(&outcome.err).contains(help), "{words:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn programs_that_do_not_follow_the_links_of_inputs_are_warned_of() {
+    let warned = |line: &str| {
+        let project = pipeline(&format!(
+            "  a: {{ kind: command, inputs: {{ i: data, f: file }}, run: '{line} > o', outputs: {{ o: o }} }}\n"
+        ));
+        project.write("data/x", "x\n");
+        project.write("file", "x\n");
+        let outcome = project.athanor(&["check", "p.yaml"]);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        in_one_line(&outcome.err).contains("inputs are symbolic links")
+    };
+    for line in
+        ["find ${{ inputs.i }} -type f", "ls | tar czf - \"${{ inputs.f }}\"", "du -s ${{ inputs.i }}", "tar c inputs"]
+    {
+        assert!(warned(line), "{line}");
+    }
+    for line in [
+        "find -L ${{ inputs.i }} -type f",
+        "find ${{ inputs.i }}/ -type f",
+        "find ${{ inputs.f }} -newer o",
+        "tar xf ${{ inputs.f }}",
+        "tar chf - ${{ inputs.i }}",
+        "cat ${{ inputs.f }}",
+    ] {
+        assert!(!warned(line), "{line}");
+    }
+}

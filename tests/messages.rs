@@ -1,5 +1,23 @@
 //! Every message of commands that end early, as users see it: what happened, where, and what to do.
 
+#[path = "messages/cluster.rs"]
+mod cluster;
+#[path = "messages/containers.rs"]
+mod containers;
+#[path = "cluster/fake.rs"]
+#[allow(dead_code, reason = "not all of it is for messages")]
+mod fake;
+#[path = "messages/remote.rs"]
+mod remote;
+#[path = "messages/sandbox.rs"]
+mod sandbox;
+#[path = "messages/settings.rs"]
+mod settings;
+#[path = "messages/shown.rs"]
+mod shown;
+#[path = "containers/stand_in.rs"]
+#[allow(dead_code, reason = "not all of it is for messages")]
+mod stand_in;
 mod support;
 
 use support::Project;

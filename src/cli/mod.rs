@@ -28,6 +28,7 @@ mod run;
 mod settings;
 mod shell;
 mod top;
+mod unknown_word;
 mod view_output;
 mod watch;
 mod written_file;
@@ -44,6 +45,7 @@ use console::Term;
 use arguments::{Arguments, CacheCommand, Command};
 
 use crate::escape::{escape_lines, is_unprintable};
+use crate::heap::back_with_huge_pages;
 use crate::run::executor::compute_pool::make_pool;
 
 /// Exit code: all is up to date.
@@ -84,6 +86,9 @@ pub fn main() -> ExitCode {
             } else {
                 error.print()
             };
+            if let Some(remedy) = unknown_word::remedy(&error) {
+                let _ = writeln!(std::io::stderr(), "  help: {}", shown(&remedy));
+            }
             if let Some(exit) = printed.err().filter(|_| !error.use_stderr()).and_then(|error| lost_output(&error)) {
                 return ended(&exit);
             }
@@ -121,6 +126,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         gpu_api::parse(&name).map_err(|error| Exit::wrong(format!("error: {error}")))?;
     }
     if needs_threads(&arguments.command) {
+        back_with_huge_pages();
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
         let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);
         make_pool(wanted).map_err(Exit::failed)?;

@@ -249,6 +249,8 @@ impl std::error::Error for Diagnostics {}
 const LONGEST_MESSAGE: usize = 600;
 /// Maximum length of the lines around a span that are shown, in bytes.
 const LONGEST_EXCERPT: usize = 10_000;
+/// Maximum length of each of them, in bytes: a file may be one line.
+const LONGEST_LINE: usize = 1_000;
 
 impl Diagnostic {
     /// The mistake as it is shown: clipped, and with everything unprintable escaped.
@@ -283,9 +285,11 @@ fn is_showable(text: &str, span: &Span) -> bool {
     let (start, end) = (span.range().start.min(text.len()), span.range().end.min(text.len()));
     let bytes = text.as_bytes();
     let ends = |byte: &u8| *byte == b'\n';
-    let before: usize = bytes[..start].rsplit(ends).take(2).map(<[u8]>::len).sum();
-    let after: usize = bytes[end..].split(ends).take(2).map(<[u8]>::len).sum();
-    before + (end - start) + after <= LONGEST_EXCERPT
+    let first = bytes[..start].rsplitn(3, ends).take(2).map(|line| line.len() + 1).sum::<usize>();
+    let first = (start + 1).saturating_sub(first);
+    let length = bytes[end..].splitn(3, ends).take(2).map(|line| line.len() + 1).sum::<usize>();
+    let lines = &bytes[first..(end + length).min(bytes.len())];
+    lines.len() <= LONGEST_EXCERPT && lines.split(ends).all(|line| line.len() <= LONGEST_LINE)
 }
 
 /// Mistake as miette sees it.

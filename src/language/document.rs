@@ -7,7 +7,7 @@ use super::interpreter::Shell;
 use super::output::DeclaredOutput;
 use super::quantity::{ByteSize, GpuShare};
 use super::sandbox_mode::SandboxMode;
-use super::scalar::{Cpus, KindName, NoNodes, PipelineName, Prose, Retries, Seed, Version};
+use super::scalar::{Cpus, KindName, NoNodes, PipelineName, Prose, Retries, ScriptText, Seed, Version};
 use super::shape::{AnyName, Anything, FieldName, Literal, Named, StageName, Templated, keys};
 use super::variable::{Listed, VariableName, VariablePattern};
 
@@ -72,7 +72,7 @@ keys! {
         /// Parameters of the kind.
         optional params: Anything,
         /// Script of a `command`. Values of expressions in it are quoted for the place where they stand, in quotes or not.
-        optional run: Templated<String>,
+        optional run: Templated<ScriptText>,
         /// Shell that runs the script of a `command`: `sh`, `bash`, `zsh`, `python`, or a command line in which `{0}` is the
         /// script's path. If left out, `bash -euo pipefail` where there is a `bash`, else `sh -eu`.
         optional shell: Templated<Shell>,

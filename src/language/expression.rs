@@ -197,11 +197,23 @@ impl Engine {
             .collect();
         unknown.sort();
         if let Some(name) = unknown.first() {
-            let here = suggest::help(name, scope.iter().copied(), "names that can be used here");
+            let here = about_name(name, scope);
             return Err(Box::new(Diagnostic::new(span, format!("unknown name `{name}`")).maybe_help(here)));
         }
         Ok(Compiled { source: source.to_owned(), span, chains, is_conditional, expression })
     }
+}
+
+/// Remedy for a name that is not among those of `scope`.
+fn about_name(name: &str, scope: &[&str]) -> Option<String> {
+    const ENVIRONMENT: &str = "the script reads a variable of the environment itself, as `$NAME`; `env` sets one, and `env_passthrough` lets \
+                               one of yours through";
+    if name == "env" {
+        return Some(ENVIRONMENT.to_owned());
+    }
+    let help = suggest::help(name, scope.iter().copied(), "names that can be used here")?;
+    let is_listing = suggest::nearest(name, scope.iter().copied()).is_none();
+    Some(if is_listing && scope.contains(&"vars") { help + "; a variable is read as `vars.NAME`" } else { help })
 }
 
 /// A text without the expressions in it, of which each is a line's end.
@@ -237,7 +249,7 @@ impl<'e> Template<'e> {
     ) -> Option<String> {
         match &self.shape {
             Shape::Text(parts) => interpolate(parts, scope, problems, render),
-            Shape::Whole(compiled) => expression_text(compiled, "", scope, problems, render),
+            Shape::Whole(compiled) => expression_text(compiled, Around::default(), scope, problems, render),
             Shape::Constant(value) => value.scalar_text(),
             Shape::List(_) | Shape::Map(_) => None,
         }
@@ -292,8 +304,17 @@ impl<'e> Template<'e> {
     }
 }
 
-/// Formatter of an expression's value in a text, whose beginning is given.
-pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>, &str) -> Result<String, Box<Diagnostic>> + 'r;
+/// Formatter of an expression's value in a text.
+pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>, Around<'_>) -> Result<String, Box<Diagnostic>> + 'r;
+
+/// Text around an expression.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Around<'t> {
+    /// All that stands before it, with the values of other expressions.
+    pub before: &'t str,
+    /// Text behind it, up to the next expression.
+    pub after: &'t str,
+}
 
 fn interpolate(
     parts: &[Part<'_>],
@@ -303,11 +324,17 @@ fn interpolate(
 ) -> Option<String> {
     let mut text = String::new();
     let mut complete = true;
-    for part in parts {
+    for (at, part) in parts.iter().enumerate() {
         let piece = match part {
             Part::Text(plain) => Some(plain.clone()),
             Part::Failed => None,
-            Part::Expression(compiled) => expression_text(compiled, &text, scope, problems, render),
+            Part::Expression(compiled) => {
+                let after = match parts.get(at + 1) {
+                    Some(Part::Text(after)) => after.as_str(),
+                    _ => "",
+                };
+                expression_text(compiled, Around { before: &text, after }, scope, problems, render)
+            }
         };
         complete &= piece.is_some();
         text += &piece.unwrap_or_default();
@@ -317,17 +344,17 @@ fn interpolate(
 
 fn expression_text(
     compiled: &Compiled<'_>,
-    before: &str,
+    around: Around<'_>,
     scope: &Scope,
     problems: &mut Vec<Diagnostic>,
     render: &mut Render<'_>,
 ) -> Option<String> {
     let value = compiled.evaluate(scope, compiled.span, problems)?;
-    render(&value, compiled, before).map_err(|problem| problems.push(*problem)).ok()
+    render(&value, compiled, around).map_err(|problem| problems.push(*problem)).ok()
 }
 
 /// A scalar inside text.
-fn plain(value: &Node, compiled: &Compiled<'_>, _before: &str) -> Result<String, Box<Diagnostic>> {
+fn plain(value: &Node, compiled: &Compiled<'_>, _: Around<'_>) -> Result<String, Box<Diagnostic>> {
     value.value.scalar_text().ok_or_else(|| {
         let message = format!("{} cannot be put into text", value.value.noun());
         let help = "only text, numbers and truth values can; a list can be joined with `| join(',')`";

@@ -15,6 +15,7 @@ pub(crate) mod listing;
 #[doc(hidden)]
 pub mod node;
 mod optional_names;
+mod other_tools;
 pub(crate) mod output;
 mod printing;
 pub(crate) mod quantity;

@@ -155,7 +155,7 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
             let message = error.to_string();
             let range = span.range();
             let written = text.get(range.start - base..range.end - base).unwrap_or_default();
-            Err(Box::new(Diagnostic::new(span, explained_at(&message, written)).maybe_help(remedy(&message))))
+            Err(Box::new(Diagnostic::new(span, explained_at(&message, written)).maybe_help(remedy(&message, written))))
         }
     }
 }

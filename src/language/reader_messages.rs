@@ -56,8 +56,11 @@ fn over_budget(limit: &str) -> String {
 /// Remedy for a text that YAML takes for a mapping.
 pub(super) const TEXT_WITH_COLON: &str = "a text with `: ` in it is quoted, or written in the lines after `|`";
 
-/// Remedies for the most frequent mistakes.
-pub(super) fn remedy(message: &str) -> Option<String> {
+/// Remedies for the most frequent mistakes, of which one is in the text `written`.
+pub(super) fn remedy(message: &str, written: &str) -> Option<String> {
+    if message.contains("did not find expected ','") && written.starts_with("{{") {
+        return Some("within `{ }` and `[ ]` an expression is quoted: `\"${{ … }}\"`".to_owned());
+    }
     let remedies = [
         ("tabs disallowed", "indent with spaces"),
         ("mapping values are not allowed", TEXT_WITH_COLON),

@@ -131,6 +131,27 @@ impl Typed for String {
     }
 }
 
+/// Text of a script.
+#[derive(Debug, Clone)]
+pub(crate) struct ScriptText;
+
+impl Typed for ScriptText {
+    fn parse(value: &Value) -> Result<Self, String> {
+        String::parse(value).map(|_| ScriptText)
+    }
+
+    fn help(value: &Value) -> Option<&'static str> {
+        match value {
+            Value::List(_) => Some("it is one text: write several lines below each other, after `run: |`"),
+            other => String::help(other),
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        String::schema()
+    }
+}
+
 /// `true` or `false`.
 impl Typed for bool {
     fn parse(value: &Value) -> Result<Self, String> {

@@ -185,7 +185,7 @@ impl<R: NameRule, T: Shape> Shape for Named<R, T> {
         }
         let Some(entries) = node.entries() else {
             let message = format!("expected a mapping of names to values, not {}", node.value.noun());
-            problems.push(Diagnostic::new(node.span, message));
+            problems.push(Diagnostic::new(node.span, message).help(with_name(&node.value)));
             return None;
         };
         for entry in entries {
@@ -213,6 +213,26 @@ impl<R: NameRule, T: Shape> Shape for Named<R, T> {
     }
 }
 
+/// Remedy for a value that lacks a name: how it is written with one.
+fn with_name(value: &Value) -> String {
+    let first = match value {
+        Value::List(items) => items.first().map_or(&Value::Null, |item| &item.value),
+        other => other,
+    };
+    match first {
+        Value::Map(_) => "the name of each is its key: `NAME: { … }`".to_owned(),
+        first => match first.scalar_text().as_deref().map(|text| text.split_once('=').unwrap_or(("NAME", text))) {
+            Some((name, text)) if text.len() <= LONGEST_EXAMPLE && FieldName::accepts(name) => {
+                format!("give it a name, by which it is called elsewhere: `{{ {name}: {text} }}`")
+            }
+            _ => "give it a name, by which it is called elsewhere: `{ NAME: … }`".to_owned(),
+        },
+    }
+}
+
+/// Length above which a value is not repeated in an example, in bytes.
+const LONGEST_EXAMPLE: usize = 60;
+
 /// Entries of a mapping whose keys are `known`; other keys are reported, and missing ones of `required`, which have their
 /// documentation.
 pub(crate) fn read_keys<'n>(
@@ -229,7 +249,8 @@ pub(crate) fn read_keys<'n>(
         return None;
     };
     for entry in entries.iter().filter(|entry| !known.contains(&entry.key.name.as_str())) {
-        let help = super::suggest::help(&entry.key.name, known.iter().copied(), "keys");
+        let help = super::other_tools::remedy(noun, &entry.key.name).map(str::to_owned);
+        let help = help.or_else(|| super::suggest::help(&entry.key.name, known.iter().copied(), "keys"));
         let message = format!("unknown key `{}` in {noun}", entry.key.name);
         problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use athanor_stages::ports::OutputPort;
 
 use crate::language::document::Stage;
-use crate::language::expression::{Compiled, Render, Template};
+use crate::language::expression::{Around, Compiled, Render, Template};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
 use crate::language::shape::Literal;
@@ -64,7 +64,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             )
             .with("resources", &resources_node(resources, place));
         let language = shell.language();
-        let line = self.run.interpolate(&scope, problems, &mut written(language))?;
+        let (line, identity) = with_identity(self.run, &scope, problems, &mut written(language))?;
         if line.trim().is_empty() {
             problems.push(Diagnostic::new(self.run.span, "`run` is empty: there is nothing to run"));
             return None;
@@ -77,7 +77,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             );
             return None;
         }
-        let identity = identity(self.run, &scope, &mut written(language))?;
+        let identity = Some(identity).filter(|identity| *identity != line);
         let env = self.env(&scope, problems)?;
         let Mentions { mut files, in_place, modules } = mentions(&line, language, outputs);
         files.extend(shell.words().into_iter().flat_map(|word| mentions(&word, Language::Unknown, outputs).files));
@@ -105,7 +105,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
 
     /// The variables that an instance sets, by name.
     fn env(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Vec<EnvVariable>> {
-        let mut plain = |value: &Node, compiled: &Compiled<'_>, _: &str| {
+        let mut plain = |value: &Node, compiled: &Compiled<'_>, _: Around<'_>| {
             let noun = value.value.noun();
             value.value.scalar_text().ok_or_else(|| {
                 let help = match value.value {
@@ -117,13 +117,12 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         };
         let mut env = Vec::with_capacity(self.env.len());
         for (key, template) in self.env {
-            let value = template.interpolate(scope, problems, &mut plain)?;
+            let (value, identity) = with_identity(template, scope, problems, &mut plain)?;
             if value.contains('\0') {
                 let help = "take it out of the text, or of the value that is put there";
                 problems.push(Diagnostic::new(template.span, "a variable cannot hold a NUL character").help(help));
                 return None;
             }
-            let identity = identity(template, scope, &mut plain)?;
             env.push(EnvVariable { name: key.name.clone(), value, identity });
         }
         env.sort_by(|left, right| left.name.cmp(&right.name));
@@ -154,21 +153,31 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
     }
 }
 
-/// A text with expressions that mention `resources` left as they are written, and the other values these use.
-fn identity(template: &Template<'_>, scope: &Scope, render: &mut Render<'_>) -> Option<String> {
+/// A text, and the same with expressions that mention `resources` left as they are written, and the other values these use.
+fn with_identity(
+    template: &Template<'_>,
+    scope: &Scope,
+    problems: &mut Vec<Diagnostic>,
+    render: &mut Render<'_>,
+) -> Option<(String, String)> {
+    let mut written = Vec::new();
+    let text = template.interpolate(scope, problems, &mut |value, compiled, around| {
+        let value = render(value, compiled, around)?;
+        written.push(value.clone());
+        Ok(value)
+    })?;
     let mut chains = Vec::new();
     template.visit(&mut |compiled| {
         if compiled.mentions("resources") {
             chains.extend(&compiled.chains);
         }
     });
-    // The text was rendered without a mistake just before, so nothing is reported here.
-    let mut identity = template.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
-        if compiled.mentions("resources") {
-            Ok(format!("${{{{ {} }}}}", compiled.source))
-        } else {
-            render(value, compiled, before)
-        }
+    // Values stand in it as in the text, since an expression that is left in it may have quotes in it. The text was rendered
+    // without a mistake just before, so nothing is reported here.
+    let mut written = written.into_iter();
+    let mut identity = template.interpolate(scope, &mut Vec::new(), &mut |_, compiled, _| {
+        let value = written.next().unwrap_or_default();
+        if compiled.mentions("resources") { Ok(format!("${{{{ {} }}}}", compiled.source)) } else { Ok(value) }
     })?;
     if !chains.is_empty() {
         identity += WRITES_VALUES;
@@ -184,15 +193,15 @@ fn identity(template: &Template<'_>, scope: &Scope, render: &mut Render<'_>) -> 
             told.push(name);
         }
     }
-    Some(identity)
+    Some((text, identity))
 }
 
-/// Formatter of values in a script of `language`, whose beginning it is given.
-fn written(language: Language) -> impl FnMut(&Node, &Compiled<'_>, &str) -> Result<String, Box<Diagnostic>> {
-    move |value, compiled, before| match language {
-        Language::Posix => shell_words(value, compiled, before, false),
-        Language::Bash => shell_words(value, compiled, before, true),
-        Language::Python => python_literal(value, compiled, before),
+/// Formatter of values in a script of `language`.
+fn written(language: Language) -> impl FnMut(&Node, &Compiled<'_>, Around<'_>) -> Result<String, Box<Diagnostic>> {
+    move |value, compiled, around| match language {
+        Language::Posix => shell_words(value, compiled, around, false),
+        Language::Bash => shell_words(value, compiled, around, true),
+        Language::Python => python_literal(value, compiled, around.before),
         Language::Unknown => {
             let message = "an expression cannot stand in `run` here: how this shell writes values is not known";
             let help = format!(
@@ -203,8 +212,13 @@ fn written(language: Language) -> impl FnMut(&Node, &Compiled<'_>, &str) -> Resu
     }
 }
 
-/// A value as it is written in the shell script that begins with `before`.
-fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str, escapes: bool) -> Result<String, Box<Diagnostic>> {
+/// A value as it is written in a shell script, between what is around it.
+fn shell_words(
+    value: &Node,
+    compiled: &Compiled<'_>,
+    around: Around<'_>,
+    escapes: bool,
+) -> Result<String, Box<Diagnostic>> {
     let words: Option<Vec<String>> = match &value.value {
         Value::List(items) => items.iter().map(|item| item.value.scalar_text()).collect(),
         other => other.scalar_text().map(|text| vec![text]),
@@ -218,8 +232,8 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str, escapes: boo
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
     let list = matches!(value.value, Value::List(_));
-    shell_scan::place(before, escapes)
-        .and_then(|place| shell::write(&words, list, &place))
+    shell_scan::place(around.before, escapes)
+        .and_then(|place| shell::write(&words, list, &place, around.after))
         .map_err(|shell_scan::Unquotable(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
 }
 

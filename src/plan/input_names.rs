@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use athanor_cache::Digest;
 
+use super::model::AxisLabel;
+
 /// Longest label, in bytes; a longer one is cut and ends in a hash. File systems take 255.
 const LONGEST: usize = 200;
 /// Hexadecimal digits of that hash.
@@ -15,7 +17,7 @@ pub(super) struct Item {
     /// Path of the project's file or of the producer's output.
     pub path: String,
     /// Gathered axes of the producer and their labels, in order.
-    pub axes: Vec<(String, String)>,
+    pub axes: Vec<AxisLabel>,
     /// Whether it is files that belong together, of which `path` is the first. They lie in a folder of their own.
     pub is_group: bool,
 }
@@ -48,13 +50,13 @@ pub(super) fn paths(port: &str, list: bool, items: &[Item]) -> Vec<String> {
 /// Gathered axes of a list, in order, and for each artifact its labels on these; an empty label where it has none.
 pub(super) fn table(items: &[Item]) -> (Vec<String>, Vec<Vec<String>>) {
     let mut axes: Vec<String> = Vec::new();
-    for (axis, _) in items.iter().flat_map(|item| &item.axes) {
+    for AxisLabel { axis, .. } in items.iter().flat_map(|item| &item.axes) {
         if !axes.contains(axis) {
             axes.push(axis.clone());
         }
     }
     let label = |item: &Item, axis: &String| {
-        item.axes.iter().find(|(own, _)| own == axis).map(|(_, label)| label.clone()).unwrap_or_default()
+        item.axes.iter().find(|own| own.axis == *axis).map(|own| own.label.clone()).unwrap_or_default()
     };
     let cells = items.iter().map(|item| axes.iter().map(|axis| label(item, axis)).collect()).collect();
     (axes, cells)
@@ -112,8 +114,8 @@ fn are_apart<'p>(paths: impl ExactSizeIterator<Item = &'p str> + Clone) -> bool 
 }
 
 /// Folder of a gathered artifact: `axis=label`, with commas between.
-fn label(axes: &[(String, String)]) -> String {
-    let whole: Vec<String> = axes.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
+fn label(axes: &[AxisLabel]) -> String {
+    let whole: Vec<String> = axes.iter().map(|AxisLabel { axis, label }| format!("{axis}={label}")).collect();
     let whole = whole.join(",");
     let encoded = encoded(&whole);
     if encoded.len() <= LONGEST {
@@ -149,7 +151,8 @@ mod tests {
     use super::*;
 
     fn item(path: &str, axes: &[(&str, &str)]) -> Item {
-        let axes = axes.iter().map(|(axis, label)| ((*axis).to_owned(), (*label).to_owned())).collect();
+        let owned = |(axis, label): &(&str, &str)| AxisLabel { axis: (*axis).to_owned(), label: (*label).to_owned() };
+        let axes = axes.iter().map(owned).collect();
         Item { path: path.to_owned(), axes, is_group: false }
     }
 
@@ -238,7 +241,7 @@ mod tests {
         ) {
             let items: Vec<Item> = items
                 .into_iter()
-                .map(|(path, axes, is_group)| Item { path, axes: axes.into_iter().collect(), is_group })
+                .map(|(path, axes, is_group)| Item { path, axes: axes.into_iter().map(|(axis, label)| AxisLabel { axis, label }).collect(), is_group })
                 .collect();
             let paths = paths("p", true, &items);
             prop_assert!(are_apart(items.iter().zip(&paths).map(|(item, path)| item.place(path))));

@@ -126,7 +126,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             id,
             stage: self.stage,
             name: slot.name.clone(),
-            point: slot.point.axes.iter().map(|(axis, value)| (axis.to_string(), value.label.to_string())).collect(),
+            point: slot.point.labels(),
             kind: draft.kind?,
             work,
             seed: seed.ok()?.map_or(0, |seed| seed.0),

@@ -12,6 +12,8 @@ use crate::language::scope::to_engine_value;
 use crate::language::shape::{FieldName, NameRule};
 use crate::language::{Diagnostic, suggest};
 
+use super::model::AxisLabel;
+
 /// Maximum number of points in a matrix: more are a mistake, and would only exhaust the memory.
 const MAX_POINTS: usize = 200_000;
 
@@ -39,6 +41,15 @@ impl Point {
     /// The label on `axis`.
     pub fn label(&self, axis: &str) -> Option<&str> {
         self.axes.iter().find(|(name, _)| &**name == axis).map(|(_, value)| &*value.label)
+    }
+
+    /// Its label on each axis, in order.
+    pub fn labels(&self) -> Vec<AxisLabel> {
+        let owned = |(axis, value): &(Arc<str>, AxisValue)| AxisLabel {
+            axis: axis.to_string(),
+            label: value.label.to_string(),
+        };
+        self.axes.iter().map(owned).collect()
     }
 
     /// Every name of `matrix`, with what it prints as and what its fields are read from.
@@ -142,9 +153,14 @@ fn axis(entry: &Entry, problems: &mut Vec<Diagnostic>) -> Option<Axis> {
         Value::Map(entries) => values.extend(entries.iter().map(|entry| keyed_value(&entry.key.name, &entry.value))),
         other => {
             let message = format!("the axis `{name}` is a list of values or a mapping, not {}", other.noun());
-            problems.push(
-                Diagnostic::new(entry.value.span, message).help(format!("for one value write `{name}: [value]`")),
-            );
+            let pattern = entry.value.text().filter(|text| text.contains('*') && !text.contains('\''));
+            let help = match pattern {
+                Some(pattern) => {
+                    format!("for the files that fit a pattern write `{name}: \"${{{{ files('{pattern}') }}}}\"`")
+                }
+                None => format!("for one value write `{name}: [value]`"),
+            };
+            problems.push(Diagnostic::new(entry.value.span, message).help(help));
             return None;
         }
     }

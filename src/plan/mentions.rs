@@ -13,7 +13,8 @@ use super::python;
 pub(super) struct Mentions {
     /// Relative paths: neither options nor inputs nor outputs.
     pub files: Vec<String>,
-    /// Paths by which a file of the project is named where it lies: absolute, or after `$ATHANOR_PROJECT/`.
+    /// Paths by which a file of the project is named where it lies: absolute, with `~` for the home folder, or, relative, after
+    /// `$ATHANOR_PROJECT/`.
     pub in_place: Vec<String>,
     /// Python modules that are run by name (`-m`).
     pub modules: Vec<String>,
@@ -21,6 +22,8 @@ pub(super) struct Mentions {
 
 /// Ways to write the project folder in a line.
 const PROJECT: [&str; 2] = ["$ATHANOR_PROJECT/", "${ATHANOR_PROJECT}/"];
+/// Ways to write the home folder.
+const HOME: [&str; 2] = ["$HOME/", "${HOME}/"];
 
 /// Characters that end a word outside quotes, or a piece of one that is a command itself.
 const ENDS: [char; 9] = [';', '|', '&', '<', '>', '(', ')', '`', '\n'];
@@ -62,27 +65,28 @@ fn relative(word: &str, outputs: &[OutputPort]) -> Option<String> {
     (!ours && !odd).then_some(path)
 }
 
-/// The path in the project, or the absolute path, that a word names; of a pattern the folder that it looks into.
+/// The path in the project, or the absolute path, that a word names; of a pattern the folder that it looks into, with a slash at its end.
 fn full(word: &str) -> Option<String> {
-    let after = PROJECT.iter().find_map(|project| word.split_once(project).map(|(_, path)| path));
-    let path = after.unwrap_or_else(|| option_value(word));
-    let is_absolute = after.is_none();
-    if is_absolute && !path.starts_with('/') {
-        return None;
-    }
-    let literal = match path.find(['*', '?', '[', '$']) {
-        Some(at) => path[..at].rsplit_once('/')?.0,
-        None => path,
+    let after = |folders: &[&str]| folders.iter().find_map(|folder| word.split_once(folder).map(|(_, path)| path));
+    let begin = option_value(word);
+    let (begin, path) = match (after(&PROJECT), after(&HOME).or_else(|| begin.strip_prefix("~/"))) {
+        (Some(path), _) => ("", path),
+        (None, Some(path)) => ("~/", path),
+        (None, None) => ("/", begin.strip_prefix('/')?),
+    };
+    let (literal, end) = match path.find(['*', '?', '[', '$']) {
+        Some(at) => (path[..at].rsplit_once('/')?.0, "/"),
+        None => (path, ""),
     };
     let plain = plain_path(literal.trim_start_matches('/')).ok()?;
-    Some(if is_absolute { format!("/{plain}") } else { plain })
+    Some(format!("{begin}{plain}{end}"))
 }
 
 /// Options of Python without a value, one letter each.
 const PYTHON_FLAGS: &str = "bBdEhiIOPqsSuvVx";
 
 /// Modules after `-m`.
-fn modules(words: &[String]) -> IndexSet<String> {
+pub(crate) fn modules(words: &[String]) -> IndexSet<String> {
     let pieces: Vec<&str> = words.iter().flat_map(|word| word.split(ENDS)).flat_map(str::split_whitespace).collect();
     let next = pieces.iter().skip(1).chain([&""]);
     let named = pieces.iter().zip(next).filter_map(|(piece, next)| match after_m(piece)? {
@@ -122,6 +126,7 @@ mod tests {
     fn full_paths_are_found_in_options_in_lists_and_in_quoted_commands() {
         let line = "PYTHONPATH=$ATHANOR_PROJECT/src:/opt/lib cat \"${ATHANOR_PROJECT}/a b.txt\" /data/x.csv \
                     --config=/p/c.yaml -I$ATHANOR_PROJECT/inc $ATHANOR_PROJECT/../out $ATHANOR_PROJECT \
+                    cat ~/h1 ~/.cache/x \"$HOME/h 2\" ${HOME}/h3/*.csv a~b ~x/y x~/z \
                     sh -c 'cat $ATHANOR_PROJECT/in/quotes > /dev/null' $ATHANOR_PROJECT/data/*.csv $ATHANOR_PROJECT/$X >$ATHANOR_PROJECT/o1 2>> $ATHANOR_PROJECT/o2; cat < $ATHANOR_PROJECT/i";
         let expected = [
             "src:/opt/lib",
@@ -132,8 +137,13 @@ mod tests {
             "/data/x.csv",
             "/p/c.yaml",
             "inc",
+            "~/h1",
+            "~/.cache/x",
+            "~/h 2",
+            "~/h",
+            "~/h3/",
             "in/quotes",
-            "data",
+            "data/",
             "i",
         ];
         assert_eq!(mentions(line, Language::Posix, &[]).in_place, expected);

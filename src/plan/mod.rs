@@ -40,9 +40,10 @@ mod wiring;
 pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_in, compile_with};
 pub(crate) use graph::graph;
+pub(crate) use mentions::modules as python_modules;
 pub use model::{
-    ClusterOptions, CommandLine, Container, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan,
-    Resources, ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
+    AxisLabel, ClusterOptions, CommandLine, Container, DeclaredRead, EnvVariable, Input, InputSource, Instance,
+    InstanceId, Plan, Resources, ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 pub use surroundings::{SurroundingNames, Surroundings};

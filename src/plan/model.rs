@@ -84,8 +84,8 @@ pub struct Instance {
     pub stage: usize,
     /// `stage`, or `stage[axis=value,…]`.
     pub name: String,
-    /// Its matrix point: axes and their labels, in the order of the name.
-    pub point: Vec<(String, String)>,
+    /// Its matrix point, in the order of the name.
+    pub point: Vec<AxisLabel>,
     /// Kind.
     #[serde(with = "super::kind_name")]
     pub kind: &'static dyn Kind,
@@ -137,6 +137,15 @@ impl std::fmt::Debug for Instance {
             .field("retries", &self.retries)
             .finish_non_exhaustive()
     }
+}
+
+/// Label on one axis of a matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AxisLabel {
+    /// Axis.
+    pub axis: String,
+    /// Label.
+    pub label: String,
 }
 
 /// Resources that a running instance takes.
@@ -200,12 +209,13 @@ pub enum Work {
 pub struct CommandLine {
     /// The script, with all values filled in.
     pub line: String,
-    /// Line as it enters the fingerprint: with expressions that mention `resources` left as text, followed by the
-    /// values they use, so that other resources alone rerun nothing.
-    pub identity: String,
+    /// Line as it enters the fingerprint, where that is not the line itself: with expressions that mention `resources` left as text,
+    /// followed by the values they use, so that other resources alone rerun nothing.
+    pub identity: Option<String>,
     /// Words that may be paths of project files: neither options nor inputs nor outputs.
     pub mentions: Vec<String>,
-    /// Paths that may be of project files which are read where they lie: absolute, or relative to the project.
+    /// Paths that may be of project files which are read where they lie: absolute, with `~` for the home folder, or relative to the
+    /// project.
     pub in_place: Vec<String>,
     /// Names that may be those of Python modules of the project which are run.
     pub modules: Vec<String>,
@@ -224,6 +234,13 @@ pub struct CommandLine {
     pub versions: Vec<String>,
     /// Container that it runs in.
     pub container: Option<Container>,
+}
+
+impl CommandLine {
+    /// Line as it enters the fingerprint.
+    pub fn identity(&self) -> &str {
+        self.identity.as_deref().unwrap_or(&self.line)
+    }
 }
 
 /// Container of a command, as its stage asks for it.

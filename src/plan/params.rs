@@ -87,6 +87,9 @@ fn place(problem: &ParamProblem, kind: &dyn Kind, params: &Node, stage: Span) ->
     let candidates = problem.candidates.iter().map(String::as_str);
     let help = match problem.path.last() {
         None => Some(format!("`athanor kinds {}` describes the parameters", kind.name())),
+        Some(key) if problem.at_key && kind.name() == "command" => {
+            Some(format!("{} takes none: a script has values written into it, `${{{{ vars.{key} }}}}`", kind.name()))
+        }
         Some(key) if problem.at_key => suggest::help(key, candidates, "parameters"),
         Some(_) => suggest::help(node.text().unwrap_or_default(), candidates, "values"),
     };

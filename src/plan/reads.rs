@@ -48,6 +48,11 @@ fn keys_of(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<String>> {
         Value::List(items) => items.as_slice(),
         _ => std::slice::from_ref(node),
     };
+    if items.is_empty() {
+        let message = "no key is listed, so that nothing of the file would count";
+        problems
+            .push(Diagnostic::new(node.span, message).help("list keys, or count all of it: `reads: [params.yaml]`"));
+    }
     let mut keys = Vec::new();
     for item in items {
         match item.text().filter(|key| !key.is_empty()) {

@@ -8,7 +8,7 @@ use indexmap::{IndexMap, IndexSet};
 use crate::language::shape::leading_name;
 use crate::language::suggest;
 
-use super::model::{InstanceId, Plan};
+use super::model::{AxisLabel, InstanceId, Plan};
 
 /// Selector of instances of a stage, and of an output of theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,12 +182,12 @@ impl Plan {
         }
         let points: Vec<_> = self.instances.iter().filter(|instance| instance.stage == stage).collect();
         selector.check(&axes(
-            points.iter().map(|instance| instance.point.iter().map(|(axis, label)| (axis.as_str(), label.as_str()))),
+            points.iter().map(|instance| instance.point.iter().map(|at| (at.axis.as_str(), at.label.as_str()))),
         ))?;
-        let agrees = |point: &[(String, String)]| {
+        let agrees = |point: &[AxisLabel]| {
             selector.axes.iter().all(|(axis, choice)| match choice {
                 Choice::All => true,
-                Choice::Label(label) => point.iter().any(|(known, value)| known == axis && value == label),
+                Choice::Label(label) => point.iter().any(|at| at.axis == *axis && at.label == *label),
             })
         };
         let selected: Vec<_> =

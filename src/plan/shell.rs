@@ -44,12 +44,12 @@ const RESERVED: [&str; 22] = [
     "always",
 ];
 
-/// `words` as they are written at `place`; `list` if they are the words of a list.
-pub(super) fn write(words: &[String], list: bool, place: &Place) -> Result<String, Unquotable> {
+/// `words` as they are written at `place`, before `after`; `list` if they are the words of a list.
+pub(super) fn write(words: &[String], list: bool, place: &Place, after: &str) -> Result<String, Unquotable> {
     if words.iter().any(|word| word.contains('\0')) {
         return Err(NUL);
     }
-    let Place { context, is_behind_name } = place;
+    let Place { context, is_behind_name, begins_number } = place;
     if list && (matches!(context, Context::Single | Context::Escaped) || is_in_double_quotes(context)) {
         return Err(LIST_IN_QUOTES);
     }
@@ -57,9 +57,12 @@ pub(super) fn write(words: &[String], list: bool, place: &Place) -> Result<Strin
     let goes_on = *is_behind_name && text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_[:".contains(c));
     match context {
         Context::Plain(position) => {
+            let is_redirected = is_redirection(after);
             let quoted = words.iter().enumerate().map(|(at, word)| {
-                let is_first = at == 0;
-                plain(word, *position, is_first, is_first && goes_on)
+                let (is_first, is_last) = (at == 0, at + 1 == words.len());
+                let is_number = (*begins_number || !is_first) && word.bytes().all(|byte| byte.is_ascii_digit());
+                let is_descriptor = is_number && is_last && is_redirected;
+                plain(word, *position, is_first, is_first && goes_on || is_descriptor)
             });
             Ok(quoted.collect::<Result<Vec<String>, Unquotable>>()?.join(" "))
         }
@@ -89,8 +92,16 @@ fn is_in_double_quotes(context: &Context) -> bool {
     matches!(context, Context::Double | Context::InnerDouble | Context::Word | Context::Pattern { .. })
 }
 
-/// A word outside quotes. It is written without quotes where it means the same, so that scripts stay what they were.
-fn plain(word: &str, position: Position, is_first: bool, is_behind_name: bool) -> Result<String, Unquotable> {
+/// Whether a number before `after` would be that of the descriptor which is redirected: `2>`.
+fn is_redirection(after: &str) -> bool {
+    // A line that goes on in the next one is one line to a shell.
+    let after = after.replace("\\\n", "");
+    after.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['<', '>'])
+}
+
+/// A word outside quotes. It is written without quotes where it means the same, so that scripts stay what they were; `is_more` if by
+/// what is beside it, it would mean something else.
+fn plain(word: &str, position: Position, is_first: bool, is_more: bool) -> Result<String, Unquotable> {
     let quoted = shlex::try_quote(word).map_err(|_| NUL)?;
     let is_special = match position {
         Position::Command => is_first && RESERVED.contains(&word),
@@ -100,7 +111,7 @@ fn plain(word: &str, position: Position, is_first: bool, is_behind_name: bool) -
         Position::Argument => false,
     };
     let is_bare = quoted == word;
-    if is_bare && (is_special || is_behind_name || word.contains(']')) {
+    if is_bare && (is_special || is_more || word.contains(']')) {
         return Ok(format!("'{word}'"));
     }
     Ok(quoted.into_owned())
@@ -176,7 +187,7 @@ mod tests {
         let mut parts = line.split('@');
         let mut filled = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            filled += &write(&[value.to_owned()], false, &shell_scan::place(&filled, escapes)?)?;
+            filled += &write(&[value.to_owned()], false, &shell_scan::place(&filled, escapes)?, part)?;
             filled += part;
         }
         Ok(filled)
@@ -259,6 +270,34 @@ mod tests {
         assert_eq!(filled_for("echo @", "esac", true).unwrap(), "echo esac");
     }
 
+    /// `echo 2>file` writes nothing into the file.
+    #[test]
+    fn a_number_before_a_redirection_is_no_descriptor() {
+        for line in [
+            "printf %s @>&1",
+            "printf %s @\\\n>&1",
+            "printf %s @1>&1",
+            "printf %s @< /dev/null",
+            "printf %s @<<E\nE\n",
+            "printf %s 1@>&1",
+        ] {
+            for (shell, escapes) in [("sh", false), ("bash", true), ("zsh", true)] {
+                let expected = line.replacen("printf %s ", "", 1).replace('@', "2");
+                let expected = expected.split(['<', '>', '\\']).next();
+                if let Some(printed) = printed_by(shell, &filled_for(line, "2", escapes).unwrap()) {
+                    assert_eq!(Some(printed.as_str()), expected, "{shell}: {line}");
+                }
+            }
+        }
+        let place = shell_scan::place("printf '%s ' ", true).unwrap();
+        assert_eq!(write(&["1".to_owned(), "2".to_owned()], true, &place, ">f").unwrap(), "1 '2'");
+        // Elsewhere it is written as it always was.
+        for line in ["echo a@>f", "echo $((@>1))", "((@<2))", "echo @ > f", "echo ${x:@}>f", "cat <@", "x=@>f"] {
+            assert_eq!(filled_for(line, "2", true).unwrap(), line.replace('@', "2"));
+        }
+        assert_eq!(filled_for("cat <@>f", "2", true).unwrap(), "cat <'2'>f");
+    }
+
     #[test]
     fn patterns_take_what_is_itself_in_them() {
         let plain = "results of a-1_b.c";
@@ -316,9 +355,9 @@ mod tests {
         assert_eq!(refused("echo \\"), "a value cannot follow a backslash");
         for line in ["printf %s \"@\"", "'@'", "$'@'", "\"${x:-@}\"", "\"${x#@}\""] {
             let place = shell_scan::place(line.split('@').next().unwrap(), true).unwrap();
-            assert_eq!(write(&["a".to_owned()], true, &place), Err(LIST_IN_QUOTES), "{line}");
+            assert_eq!(write(&["a".to_owned()], true, &place, ""), Err(LIST_IN_QUOTES), "{line}");
         }
         let place = shell_scan::place("echo ", true).unwrap();
-        assert_eq!(write(&["a\0".to_owned()], false, &place), Err(NUL));
+        assert_eq!(write(&["a\0".to_owned()], false, &place, ""), Err(NUL));
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Place {
     pub context: Context,
     /// Whether it stands right behind `$NAME`, whose name letters would go on.
     pub is_behind_name: bool,
+    /// Whether digits that stand there would make a word of digits alone, as the number of a descriptor is.
+    pub begins_number: bool,
 }
 
 /// Reason why a value cannot be quoted in its context: the message, and what to do.
@@ -111,10 +113,12 @@ pub(super) fn place(before: &str, escapes: bool) -> Result<Place, Unquotable> {
     let mut scan = Scan { text: before, escapes, at: 0, frames, pending: Vec::new() };
     while scan.at < before.len() {
         if let Some(context) = scan.step()? {
-            return Ok(Place { context, is_behind_name: false });
+            return Ok(Place { context, is_behind_name: false, begins_number: false });
         }
     }
-    Ok(Place { context: scan.innermost()?, is_behind_name: ends_with_name(before) })
+    let head = before.trim_end_matches(|c: char| c.is_ascii_digit());
+    let begins_number = scan.is_code() && (begins_word(head.as_bytes()) || head.ends_with(['<', '>']));
+    Ok(Place { context: scan.innermost()?, is_behind_name: ends_with_name(before), begins_number })
 }
 
 struct Scan<'t> {

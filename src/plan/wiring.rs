@@ -15,7 +15,7 @@ use super::draft::{Draft, Slot, State};
 use super::index::{Constraint, StageIndex};
 use super::input_names::{self, Item};
 use super::matrix::Point;
-use super::model::{Input, InputSource, Source, SourceId};
+use super::model::{AxisLabel, Input, InputSource, Source, SourceId};
 use super::select::{Choice, SelectError, Selector};
 
 /// Texts that near names of stages are looked for.
@@ -221,7 +221,9 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             }
             let is_gathered = |axis: &str| found.gathered && !found.held.iter().any(|held| held == axis);
             let axes = slot.point.axes.iter().filter(|(axis, _)| is_gathered(axis));
-            let axes = axes.map(|(axis, value)| (axis.to_string(), value.label.to_string())).collect();
+            let axes = axes
+                .map(|(axis, value)| AxisLabel { axis: axis.to_string(), label: value.label.to_string() })
+                .collect();
             bound.items.push(Item { path: port.file.clone(), axes, is_group: port.is_group() });
             bound.sources.push(InputSource::Output { instance, output });
         }

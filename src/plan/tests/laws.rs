@@ -111,7 +111,7 @@ proptest! {
         );
         let plan = plan(&yaml);
         let value = |instance: &crate::plan::Instance, axis: usize| {
-            instance.point.iter().find(|(name, _)| name == names[axis]).map(|(_, label)| label.clone())
+            instance.point.iter().find(|at| at.axis == names[axis]).map(|at| at.label.clone())
         };
         for instance in plan.instances.iter().filter(|instance| instance.stage == 1) {
             let expected: Vec<InputSource> = plan
