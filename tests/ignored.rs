@@ -168,3 +168,20 @@ results: { good.txt: good }
     std::fs::remove_file(project.path("bad-code/dangling")).unwrap();
     assert_eq!(project.made(&[]), ["bad", "after"]);
 }
+
+#[test]
+fn programs_that_follow_no_links_find_the_same_whether_anything_is_left_out_or_not() {
+    let project = project("code");
+    let line = "find ${{ inputs.code }}/ -type f | LC_ALL=C sort > ${{ outputs.x }}; stat -c %Y ${{ inputs.code }}/deep/b >> ${{ outputs.x }}";
+    project.edit(&serde_json::to_string(SHOW).unwrap(), &serde_json::to_string(line).unwrap());
+    project.write("code/a", "1\n");
+    project.write("code/deep/b", "1\n");
+    assert_eq!(project.made(&[]), ["a"]);
+    let whole = project.read("results/p/x.txt");
+    assert!(whole.contains("inputs/code/code/a\ninputs/code/code/deep/b\n"), "{whole}");
+    for left in ["code/.DS_Store", "code/deep/__pycache__/x.pyc"] {
+        project.write(left, "left\n");
+        assert_eq!(project.made(&["--force", "a"]), ["a"]);
+        assert_eq!(project.read("results/p/x.txt"), whole);
+    }
+}

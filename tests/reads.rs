@@ -165,6 +165,87 @@ fn full_paths_of_project_files_count() {
     }
 }
 
+/// A shell fits patterns to what lies in the stage's folder: nothing, or what the line names besides.
+#[test]
+fn a_pattern_that_fits_files_which_the_stage_does_not_get_is_told() {
+    let told = |line: &str| {
+        let project = project(line, "");
+        for file in ["data/a.csv", "data/b.csv", "data/c.txt", "x/one.txt"] {
+            project.write(file, "1\n");
+        }
+        let outcome = project.athanor(&["check", "p.yaml"]);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        let text = outcome.err.split_whitespace().filter(|word| *word != "│").collect::<Vec<&str>>().join(" ");
+        text.contains("which the stage does not get").then_some(text)
+    };
+    let text = told("cat data/a.csv data/*.csv > ${{ outputs.x }}").unwrap();
+    assert!(text.contains("`data/*.csv` in the line of `a` fits `data/b.csv` of the project"), "{text}");
+    assert!(text.contains("`inputs: { files: \"${{ files('data/*.csv') }}\" }`"), "{text}");
+    assert!(told("for f in data/*; do cat $f; done > ${{ outputs.x }}").unwrap().contains("`data/a.csv` and 2 more"));
+    for line in [
+        "cat data/c.txt data/*.txt > ${{ outputs.x }}",
+        "find . -path 'data/*.csv' > ${{ outputs.x }}",
+        "mkdir data; touch data/q.csv; cat data/*.csv > ${{ outputs.x }}",
+        "cat none/*.csv > ${{ outputs.x }} # data/*.csv",
+        "case a in data/*) ;; esac; touch ${{ outputs.x }}",
+        "case a in data/*|x/*) ;; esac; touch ${{ outputs.x }}",
+        "[[ a == data/* ]] || touch ${{ outputs.x }}",
+        "touch x.txt; cat x.txt/*",
+    ] {
+        assert_eq!(told(line), None, "{line}");
+    }
+}
+
+/// The streams of a stage are its own, and not those of the run.
+#[test]
+fn streams_of_the_run_are_no_files_of_the_project() {
+    let project = project("echo x | tee /dev/stderr > ${{ outputs.x }}", "");
+    let run = || {
+        let log = std::fs::File::create(project.path("run.log")).unwrap();
+        let mut command = project.command(&["run", "p.yaml"]);
+        let status = command.stderr(log.try_clone().unwrap()).stdout(log).status().unwrap();
+        (status.code(), project.read("run.log"))
+    };
+    let (first, second) = (run(), run());
+    assert!(first.0 == Some(0) && first.1.contains("started"), "{first:?}");
+    assert!(second.0 == Some(0) && !second.1.contains("started"), "{second:?}");
+}
+
+/// On clusters the way to a home folder often leads through links.
+#[test]
+fn full_paths_by_a_link_to_the_project_or_from_the_home_folder_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let links = folder.path().canonicalize().unwrap();
+    for way in ["LINKS/alias/conf/a.txt", "LINKS/conf/a.txt", "~/alias/conf/a.txt", "\"$HOME/alias/conf/a.txt\""] {
+        let project = project("", "");
+        project.write("conf/a.txt", "one\n");
+        for (name, target) in [("alias", ""), ("conf", "conf")] {
+            let _ = std::fs::remove_file(links.join(name));
+            std::os::unix::fs::symlink(project.path(target), links.join(name)).unwrap();
+        }
+        let line = format!("cat {} > ${{{{ outputs.x }}}}", way.replace("LINKS", links.to_str().unwrap()));
+        project.edit("run: \"\"", &format!("run: {}", serde_json::to_string(&line).unwrap()));
+        let run = || {
+            Outcome::of({
+                let mut command = project.command(&["run", "p.yaml"]);
+                command.env("HOME", &links);
+                command
+            })
+        };
+        for content in ["one\n", "two\n"] {
+            project.write("conf/a.txt", content);
+            let outcome = run();
+            assert!(outcome.code == 0 && outcome.out.contains("1 ran"), "{way}: {outcome:?}");
+            assert_eq!(project.read("results/p/x.txt"), content, "{way}");
+        }
+        let outcome = run();
+        assert!(outcome.code == 0 && outcome.out.contains("1 cached"), "{way}: {outcome:?}");
+        project.edit("a.txt", "*.txt");
+        let outcome = run();
+        assert!(outcome.code == 2 && outcome.err.contains("names the folder `conf`"), "{way}: {outcome:?}");
+    }
+}
+
 #[test]
 fn a_folder_by_its_full_path_is_refused_unless_it_is_declared() {
     let project = project("cat $ATHANOR_PROJECT/conf/*.txt > ${{ outputs.x }}", "");
@@ -184,6 +265,22 @@ fn a_folder_by_its_full_path_is_refused_unless_it_is_declared() {
         explained(&project)
     };
     assert!(why.contains("`./conf` changed") && why.contains("modified b.txt"), "{why}");
+}
+
+/// The first run makes such a folder, so that the second one finds it there.
+#[test]
+fn a_folder_that_a_stage_may_write_to_is_no_input() {
+    for writes in ["runs/", "./runs", "ABSOLUTE/runs"] {
+        let project =
+            project("touch ${{ outputs.x }} && cp ${{ outputs.x }} $ATHANOR_PROJECT/runs", "    writes: [PATH]\n");
+        project.edit("PATH", &writes.replace("ABSOLUTE", project.path("").canonicalize().unwrap().to_str().unwrap()));
+        std::fs::create_dir(project.path("runs")).unwrap();
+        assert_eq!(project.made(&[]), ["a"], "{writes}");
+        assert_eq!(project.made(&["--force", "a"]), ["a"], "{writes}");
+        project.edit("writes:", "reads: [p.yaml]\n    sandbox: on #");
+        let outcome = project.run(&[]);
+        assert!(outcome.code == 2 && outcome.err.contains("or under writes if"), "{writes}: {outcome:?}");
+    }
 }
 
 #[test]
@@ -274,6 +371,7 @@ fn mistakes_in_reads_are_told_with_their_place() {
         ("[../x]", "`../x` is a path with `..`"),
         ("[/x]", "`/x` is an absolute path"),
         ("[[x]]", "a path in `reads` is text, not a list"),
+        ("{ p.yaml: [] }", "no key is listed, so that nothing of the file would count"),
         ("{ p.yaml: [[x]] }", "a key is text, with dots into mappings, not a list"),
     ];
     for (reads, message) in cases {

@@ -244,7 +244,7 @@ fn a_project_that_holds_the_home_folder_says_what_stays_open() {
     if !has_sandbox() {
         return;
     }
-    let project = pipeline("a", "cat $HOME/.tool/settings; greet; ! cat $HOME/thesis.txt", "");
+    let project = pipeline("a", "H=$HOME; cat $HOME/.tool/settings; greet; ! cat $H/thesis.txt", "");
     project.write(".tool/settings", "set\n");
     project.write("thesis.txt", "thesis\n");
     project.write("tools/bin/greet", "#!/bin/sh\ncat $ATHANOR_PROJECT/tools/lib/greeting\n");

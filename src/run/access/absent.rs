@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use super::denied::port_of;
+use crate::language::suggest::nearest;
+
+use super::denied::{in_list, port_of};
 
 /// Signs that a program did not find a file.
 const SIGNS: [&str; 5] = ["No such file", "no such file", "ENOENT", "Errno 2]", "os error 2)"];
@@ -20,8 +22,12 @@ pub(super) fn explain(project: &Path, folder: &Path, log: &[String]) -> Option<S
         words.into_iter().find(|word| is_left_behind(word, project, folder))
     };
     let modules = log.iter().filter_map(|line| module(line, project));
-    let told: BTreeSet<String> =
-        lines.filter_map(left_behind).map(|path| sentence(&path)).chain(modules.map(|path| of_module(&path))).collect();
+    let misspelt = |line: &String| {
+        let words = words(line).into_iter().map(|word| inside(word).unwrap_or_else(|| word.to_owned()));
+        words.into_iter().find_map(|word| of_misspelt(&word, project, folder))
+    };
+    let of_line = |line: &String| left_behind(line).map(|path| sentence(&path)).or_else(|| misspelt(line));
+    let told: BTreeSet<String> = lines.filter_map(of_line).chain(modules.map(|path| of_module(&path))).collect();
     let told: Vec<String> = told.into_iter().take(MOST).collect();
     (!told.is_empty()).then(|| told.join("\n"))
 }
@@ -39,7 +45,7 @@ fn of_module(path: &str) -> String {
     let root = if path.starts_with("src/") { "/src" } else { "" };
     format!(
         "`{path}` is in the project, and nothing in the script says that it is imported: modules are found by what scripts that a line \
-         names import literally. `reads: [{path}]` declares it, and `export PYTHONPATH=$ATHANOR_PROJECT{root}` before that line has it found."
+         names import literally. `reads: [{path}]` declares it, and `export PYTHONPATH=$ATHANOR_PROJECT{root}` before that line lets Python find it."
     )
 }
 
@@ -52,11 +58,32 @@ fn is_left_behind(word: &str, project: &Path, folder: &Path) -> bool {
     is_plain && is_named && project.join(path).exists() && folder.join(path).symlink_metadata().is_err()
 }
 
+/// Sentence about a path at which there is nothing, neither in the project nor in the attempt's folder, if a file of the project is
+/// called nearly so.
+fn of_misspelt(word: &str, project: &Path, folder: &Path) -> Option<String> {
+    let path = Path::new(word);
+    let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_file = path.extension().is_some() && !word.starts_with(['.', '-']);
+    if !is_plain || !is_file || project.join(path).exists() || folder.join(path).symlink_metadata().is_ok() {
+        return None;
+    }
+    let name = path.file_name()?.to_str()?;
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let names: Vec<String> = std::fs::read_dir(project.join(parent))
+        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        .unwrap_or_default();
+    let beside = nearest(name, names.iter().map(String::as_str)).map(|near| parent.join(near));
+    let elsewhere =
+        || Some(Path::new(name).to_owned()).filter(|_| parent != Path::new("") && project.join(name).is_file());
+    let near = beside.or_else(elsewhere).filter(|near| project.join(near).is_file())?;
+    Some(format!("There is no `{word}` in the project either: did you mean `{}`?", near.display()))
+}
+
 fn sentence(path: &str) -> String {
-    let port = port_of(Path::new(path));
+    let (port, written) = (port_of(Path::new(path)), in_list(&path));
     format!(
-        "`{path}` is in the project and not in the stage's folder, as the stage does not declare it: `inputs: {{ {port}: {path} }}` gives it as \
-         `${{{{ inputs.{port} }}}}`, and `reads: [{path}]` lets it be read at `$ATHANOR_PROJECT/{path}`."
+        "`{path}` is in the project and not in the stage's folder, as the stage does not declare it: `inputs: {{ {port}: {written} }}` gives it as \
+         `${{{{ inputs.{port} }}}}`, and `reads: [{written}]` lets it be read at `$ATHANOR_PROJECT/{path}`."
     )
 }
 
@@ -102,6 +129,13 @@ mod tests {
             module.contains("`reads: [src/pkg]`") && module.contains("PYTHONPATH=$ATHANOR_PROJECT/src"),
             "{module}"
         );
+        std::fs::write(project.join("train.py"), "").unwrap();
+        for line in
+            ["bash: trian.py: No such file or directory", "can't open file 'scripts/train.py': [Errno 2] No such file"]
+        {
+            assert!(explained(line).ends_with("in the project either: did you mean `train.py`?"), "{line}");
+        }
+        assert_eq!(explained("cat: made/table.csv: No such file or directory"), "");
         assert!(explained("sh: 1: cannot open params.yaml: No such file").contains("`reads: [params.yaml]`"));
         for line in [
             "cat: here: No such file or directory",

@@ -104,7 +104,9 @@ impl Denied<'_> {
         let may = |path: &Path, how| access(path, how).is_ok();
         if exists && way != Way::Writes && !path.is_dir() && !self.rules.allow(&path, FileAccess::Read) {
             let more = match way {
-                Way::Redirects => format!(" If it writes there: `writes: [{shown}]` in the stage allows that."),
+                Way::Redirects => {
+                    format!(" If it writes there: `writes: [{}]` in the stage allows that.", in_list(&shown))
+                }
                 _ => String::new(),
             };
             return may(&path, Access::READ_OK).then(|| self.read_line(&path) + &more);
@@ -119,7 +121,10 @@ impl Denied<'_> {
             return Some(of_input(word));
         }
         let line = self.closed.shown(if path.starts_with(&self.closed.cache) { return None } else { &path });
-        Some(format!("The sandbox keeps it from writing `{shown}`; `writes: [{line}]` in the stage allows that."))
+        Some(format!(
+            "The sandbox keeps it from writing `{shown}`; `writes: [{}]` in the stage allows that.",
+            in_list(&line)
+        ))
     }
 
     fn read_line(&self, path: &Path) -> String {
@@ -132,8 +137,9 @@ impl Denied<'_> {
             return format!("{denied}, which is a result; name the stage that makes it under `inputs`.");
         }
         let port = port_of(path);
+        let written = in_list(&shown);
         format!(
-            "{denied}, which the stage does not declare; `inputs: {{ {port}: {shown} }}` or `reads: [{shown}]` does."
+            "{denied}, which the stage does not declare; `inputs: {{ {port}: {written} }}` or `reads: [{written}]` does."
         )
     }
 
@@ -160,6 +166,19 @@ impl Denied<'_> {
         let attempt = self.rules.own.first().and_then(|attempt| attempt.path.canonicalize().ok());
         attempt.is_some_and(|attempt| path.starts_with(attempt))
     }
+}
+
+/// Words that YAML takes for other values than text.
+const NO_TEXTS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+
+/// A path as it is written in a list or a mapping on one line: in quotes, where a character in it means something there.
+pub(super) fn in_list(path: &impl std::fmt::Display) -> String {
+    let path = path.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@~ ".contains(c);
+    let is_value = path.parse::<f64>().is_ok() || NO_TEXTS.contains(&path.to_lowercase().as_str());
+    let is_whole = path.trim() == path && !path.starts_with(['-', '@', '~']) && path.chars().all(is_plain) && !is_value;
+    // Texts of JSON are texts of YAML.
+    if is_whole { path } else { serde_json::Value::from(path).to_string() }
 }
 
 /// The name of an input for `path`.
@@ -243,6 +262,9 @@ mod tests {
         assert_eq!(explained("../script: line 12: @/p/data/1 x.csv: Permission denied"), both);
         let write = "The sandbox keeps it from writing `open.txt`; `writes: [open.txt]` in the stage allows that.";
         assert_eq!(explained("sh: 1: cannot create @/p/open.txt: Permission denied"), write);
+        fs::write(root.join("p/data/a, b #1.csv"), "").unwrap();
+        let quoted = "The sandbox keeps it from `data/a, b #1.csv`, which the stage does not declare; `inputs: { a__b__1: \"data/a, b #1.csv\" }` or `reads: [\"data/a, b #1.csv\"]` does.";
+        assert_eq!(explained("cat: '@/p/data/a, b #1.csv': Permission denied"), quoted);
         for nothing in ["cat: @/p/data/none.csv: No such file", "x: Permission denied", "cat: @/p/open.txt: no"] {
             assert_eq!(explained(nothing), "", "{nothing}");
         }

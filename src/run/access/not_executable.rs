@@ -31,8 +31,9 @@ pub(super) fn explain(folder: &Path, log: &[String]) -> Option<String> {
     let may_be_run = |word: &str| !Path::new(word).starts_with(INPUTS) || is_program(&folder.join(word));
     let is_it = |word: &&str| is_within(word) && is_plain_file(&folder.join(word)) && may_be_run(word);
     let path = lines.filter_map(|line| words(line).into_iter().find(is_it)).next()?.trim_start_matches("./");
+    let word = shlex::try_quote(path).unwrap_or(path.into());
     Some(format!(
-        "`{path}` may not be executed: `chmod +x {path}` allows that, or let the line name what runs it, such as `bash {path}`."
+        "`{path}` may not be executed: `chmod +x {word}` allows that, or let the line name what runs it, such as `bash {word}`."
     ))
 }
 

@@ -162,7 +162,9 @@ impl State {
         }
         let missing = landlock_missing();
         self.is_there = Some(missing.is_none());
-        self.notices.extend(missing.map(|why| format!("commands run without a sandbox: {why}")));
+        let told =
+            |why| format!("commands run without a sandbox, and files that they do not declare are open to them: {why}");
+        self.notices.extend(missing.map(told));
         self.is_there == Some(true)
     }
 

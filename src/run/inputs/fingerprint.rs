@@ -75,7 +75,7 @@ fn command_params(instance: &Instance, command: &CommandLine, versions: &Version
     let files = |output: &OutputPort| if output.is_group() { json!(output.group) } else { json!(output.file) };
     let outputs = instance.outputs.iter().map(|output| (output.name.clone(), files(output)));
     let outputs: serde_json::Map<String, Value> = outputs.collect();
-    let mut params = json!({ "run": command.identity, "outputs": outputs });
+    let mut params = json!({ "run": command.identity(), "outputs": outputs });
     if let Some(shell) = command.shell.written() {
         params["shell"] = shell.into();
     }
@@ -193,7 +193,7 @@ pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>], versions: &V
                 }
             }
             hasher.key("run");
-            hasher.text(&command.identity);
+            hasher.text(command.identity());
         }
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use athanor_cache::{Artifact, ArtifactKind, Digest, hash_value};
 use serde_json::Value;
 
-use crate::run::inputs::parameter_file::{documents, is_rounded};
+use crate::run::inputs::parameter_file::{documents, has_unclear_syntax, is_rounded};
 
 /// Size above which a file is not taken to be one of parameters, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -22,20 +22,25 @@ pub(in crate::run) fn content_of(project: &Path, path: &str, keys: &[String]) ->
     }
     let bytes = std::fs::read(&file).map_err(unread)?;
     let Ok(text) = str::from_utf8(&bytes) else { return Err(refused("is not UTF-8 text".to_owned())) };
-    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let documents = documents(&extension.to_ascii_lowercase(), text).map_err(refused)?;
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let documents = documents(&extension, text).map_err(refused)?;
     let mut values = serde_json::Map::new();
     for key in keys {
-        let mut found: Vec<Value> = documents.iter().filter_map(|root| value_of(root, key)).cloned().collect();
-        let value = match found.len() {
-            0 => return Err(format!("`{path}` has no key `{key}`. Correct the key, or put it into the file.")),
-            1 => found.remove(0),
-            // Which document its reader means is not known.
-            _ => Value::Array(found),
+        let found: Vec<(usize, &Value)> = documents
+            .iter()
+            .enumerate()
+            .flat_map(|(document, root)| values_of(root, key).map(move |value| (document, value)))
+            .collect();
+        let value = match found.as_slice() {
+            [] => return Err(format!("`{path}` has no key `{key}`. Correct the key, or put it into the file.")),
+            [(_, only)] if documents.len() == 1 => (*only).clone(),
+            // Which of them, and of several documents, its reader means is not known.
+            all => serde_json::json!({ "\0found": all }),
         };
         values.insert(key.clone(), value);
     }
-    if values.values().any(|value| is_rounded(value) || refers_elsewhere(value)) {
+    let is_unclear = has_unclear_syntax(&extension, text);
+    if is_unclear || values.values().any(|value| is_rounded(value) || refers_elsewhere(value)) {
         // Two values that differ are never taken for one.
         values.insert("\0file".to_owned(), Digest::of(&bytes).to_string().into());
     }
@@ -66,15 +71,14 @@ fn refers_elsewhere(value: &Value) -> bool {
     }
 }
 
-/// The value at a key: the whole key if there is one of that name, else with dots into mappings and numbers into lists.
-fn value_of<'v>(root: &'v Value, key: &str) -> Option<&'v Value> {
-    if let Some(value) = root.get(key) {
-        return Some(value);
-    }
-    key.split('.').try_fold(root, |value, part| match value {
+/// The values at a key: of a name with dots in it, and with dots into mappings and numbers into lists.
+fn values_of<'v>(root: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    let inner = key.split('.').try_fold(root, |value, part| match value {
         Value::Array(items) => items.get(part.parse::<usize>().ok()?),
         other => other.get(part),
-    })
+    });
+    let named = root.get(key).filter(|_| key.contains('.'));
+    named.into_iter().chain(inner)
 }
 
 #[cfg(test)]
@@ -102,6 +106,12 @@ mod tests {
         assert_ne!(content("p.yaml", "train: { lr: 0.25 }", &["train.lr"]).unwrap(), yaml);
         assert_ne!(content("p.yaml", "train: { lr: 0.5 }", &["train"]).unwrap(), yaml);
         assert!(content("p.json", r#"{"a": [{"b": 1}], "c.d": 2}"#, &["a.0.b", "c.d"]).is_ok());
+        // Which of the two a program reads is not known.
+        let both = |named: u8, inner: u8| {
+            content("p.yaml", &format!("c.d: {named}\nc: {{ d: {inner} }}\n"), &["c.d"]).unwrap()
+        };
+        assert_ne!(both(1, 1), both(2, 1));
+        assert_ne!(both(1, 1), both(1, 2));
     }
 
     /// `n` is a common name for a number of something, and a truth value to some readers.
@@ -161,12 +171,15 @@ mod tests {
             ("p.yaml", "train: { lr: 0.1 }\nclip: .inf\nbest: .nan\n"),
             ("p.yaml", "train: { lr: 0.1 }\nnames: { [1, 2]: x, 3: y, null: z }\n"),
             ("p.yaml", "train: { lr: 0.2, lr: 0.1 }\n"),
-            ("p.yaml", "other: 1\n---\ntrain: { lr: 0.1 }\n"),
             ("p.json", r#"{"best": NaN, "\"NaN": [-Infinity, Infinity], "train": {"lr": 0.1}}"#),
         ];
         for (name, text) in others {
             assert_eq!(content(name, text, &["train.lr"]).as_ref(), Ok(&plain), "{text}");
         }
+        // Of several documents it matters which of them has the key, and nothing else.
+        let second = |first: &str| content("p.yaml", &format!("{first}\n---\ntrain: {{ lr: 0.1 }}\n"), &["train.lr"]);
+        assert_eq!(second("other: 1"), second("one: 2\nmore: 3"));
+        assert_ne!(second("other: 1"), Ok(plain));
     }
 
     #[test]
@@ -195,6 +208,19 @@ mod tests {
             ("p.yaml", "a: ${b}\nb: 1", "a: ${b}\nb: 2"),
             ("p.yaml", "a: { b: 1, c: 2 }", "a: { c: 2, b: 1 }"),
             ("p.yaml", "b: &b 1e-3\na: *b", "b: &b 0.001\na: *b"),
+            ("p.yaml", "a: 1\n---\na: 2", "a: [1, 2]"),
+            ("p.yaml", "a: 1\n---\nb: 2", "b: 2\n---\na: 1"),
+            ("p.yaml", "%YAML 1.1\n---\na: yes", "%YAML 1.2\n---\na: yes"),
+            ("p.yaml", "a: !foo &b 1", "a: !bar &b 1"),
+            ("p.yaml", "{ t: \"x #1\", a: !foo 1 }", "{ t: \"x #1\", a: !bar 1 }"),
+            ("p.yaml", "{\"a\":!foo &b 1}", "{\"a\":!bar &b 1}"),
+            ("p.yaml", "a: !foo # one\n  { b: c }", "a: !bar # one\n  { b: c }"),
+            ("p.yaml", "a: !foo\n  # one\n  { b: c }", "a: !bar\n  # one\n  { b: c }"),
+            ("p.yaml", "a: !<tag:a.b,2000:foo> c", "a: !<tag:a.b,2000:bar> c"),
+            ("p.toml", "a = inf", "a = -inf"),
+            ("p.toml", "a = inf", "a = nan"),
+            ("p.toml", "a = [{ b = nan }]", "a = [{ b = inf }]"),
+            ("p.toml", "a = nan", "a = 'nan'"),
         ];
         for (name, one, other) in pairs {
             assert_ne!(of(name, one), of(name, other), "{one}");

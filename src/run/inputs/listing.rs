@@ -20,7 +20,7 @@ const DEEPEST: usize = 64;
 /// Maximum number of patterns that one with alternatives stands for.
 const ALTERNATIVES: usize = 1_000;
 /// Characters that make a name a pattern.
-const SPECIAL: [char; 3] = ['*', '?', '['];
+pub(super) const SPECIAL: [char; 3] = ['*', '?', '['];
 
 /// The files below `project` that fit `pattern`, sorted; folders where the pattern ends with `/`. Folders in `closed` are
 /// passed by. The error says why there are none, as a sentence without a full stop.

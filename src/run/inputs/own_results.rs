@@ -4,8 +4,10 @@
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::language::{Diagnostic, Diagnostics, Span};
-use crate::plan::{CommandLine, InputSource, Instance, Plan, ResultEntry, Source, Work};
+use crate::plan::{InputSource, Instance, Plan, ResultEntry, Source, Work};
 
 /// Reports every one of `sources` that lies in the folder of the `cache`, absolute or relative to the folder `project`.
 pub fn check_cache(sources: &[Source], project: &Path, cache: &Path, problems: &mut Diagnostics) {
@@ -27,25 +29,11 @@ pub fn check_own_results(plan: &Plan, project: &Path, results: &Path, problems: 
             problems.at(source.span, message, Some(help));
         }
     }
-    let is_read_by_stage = |instance: &Instance, path: &str| {
-        let mut sources = instance.inputs.iter().flat_map(|input| &input.sources);
-        sources.any(|source| match source {
-            InputSource::File(source) => plan.sources[source.index()].path == path,
-            InputSource::Output { .. } => false,
-        })
-    };
-    // Paths under `reads` are among the sources.
-    let is_declared = |command: &CommandLine, path: &str| command.reads.iter().any(|read| read.path == path);
+    let found: Vec<_> = plan.instances.par_iter().map(|instance| (instance, own.mistakes_in_line(instance))).collect();
     let mut told = HashSet::new();
-    for instance in &plan.instances {
-        let Work::Command(command) = &instance.work else { continue };
-        for path in command.mentions.iter().chain(&command.in_place) {
-            if let Some((message, help)) = own.mistake(path)
-                && project.join(path).is_file()
-                && !is_read_by_stage(instance, path)
-                && !is_declared(command, path)
-                && told.insert((instance.stage, path.as_str()))
-            {
+    for (instance, mistakes) in found {
+        for (path, (message, help)) in mistakes {
+            if told.insert((instance.stage, path)) {
                 problems.push(warning(instance.span, &plan.stages[instance.stage].name, &message, help));
             }
         }
@@ -117,6 +105,24 @@ impl<'p> OwnResults<'p> {
             }
         }
         None
+    }
+
+    /// Words in the line of a command that are files among the results and that nothing declares, each with message and remedy.
+    fn mistakes_in_line<'i>(&self, instance: &'i Instance) -> Vec<(&'i str, (String, String))> {
+        let Work::Command(command) = &instance.work else { return Vec::new() };
+        let is_read_by_stage = |path: &str| {
+            let mut sources = instance.inputs.iter().flat_map(|input| &input.sources);
+            sources.any(|source| match source {
+                InputSource::File(source) => self.plan.sources[source.index()].path == path,
+                InputSource::Output { .. } => false,
+            })
+        };
+        // Paths under `reads` are among the sources.
+        let is_declared = |path: &str| command.reads.iter().any(|read| read.path == path);
+        let words = command.mentions.iter().chain(&command.in_place).map(String::as_str);
+        let mistakes = words.filter_map(|path| Some((path, self.mistake(path)?)));
+        let is_file = |path: &str| self.results.project.join(path).is_file();
+        mistakes.filter(|(path, _)| is_file(path) && !is_read_by_stage(path) && !is_declared(path)).collect()
     }
 
     /// The stage or output of a result, as the pipeline names it.

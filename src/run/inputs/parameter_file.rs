@@ -21,7 +21,7 @@ const ROUNDED: f64 = 9_007_199_254_740_992.0;
 pub(super) fn documents(extension: &str, text: &str) -> Result<Vec<Value>, String> {
     match extension {
         "json" => json(text).map(|value| vec![value]),
-        "toml" => toml::from_str(text).map(|value| vec![value]).map_err(|error| {
+        "toml" => toml(text).map(|value| vec![value]).map_err(|error| {
             let at = error.span().map(|span| position(text, span.start)).unwrap_or_default();
             format!("is no valid TOML{at}: {}", error.message())
         }),
@@ -37,6 +37,50 @@ pub(super) fn is_rounded(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(is_rounded),
         Value::Object(entries) => entries.values().any(is_rounded),
         Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
+
+/// Whether a file has something in it whose meaning for single values is not looked into, so that all of the file counts: directives of
+/// YAML, and tags that do not stand right before their value.
+pub(super) fn has_unclear_syntax(extension: &str, text: &str) -> bool {
+    matches!(extension, "yaml" | "yml")
+        && (text.lines().any(|line| line.starts_with('%')) || plain_scalar::has_far_tags(text))
+}
+
+fn toml(text: &str) -> Result<Value, toml::de::Error> {
+    let mut value: Value = toml::from_str(text)?;
+    if has_null(&value) {
+        name_numbers(&mut value, &toml::from_str(text)?);
+    }
+    Ok(value)
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(entries) => entries.values().any(has_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Writes infinity and NaN, which JSON lacks, as marked texts, by the same value in TOML's own form.
+fn name_numbers(value: &mut Value, read: &toml::Value) {
+    match (value, read) {
+        (value, toml::Value::Float(number)) if value.is_null() => *value = named_number(number),
+        (Value::Array(items), toml::Value::Array(read)) => {
+            for (item, read) in items.iter_mut().zip(read) {
+                name_numbers(item, read);
+            }
+        }
+        (Value::Object(entries), toml::Value::Table(read)) => {
+            for (name, value) in entries {
+                if let Some(read) = read.get(name) {
+                    name_numbers(value, read);
+                }
+            }
+        }
+        _ => {}
     }
 }
 

@@ -113,6 +113,11 @@ fn missing_one(source: &Source, path: &Path) -> (String, Option<String>) {
         return (message, Some(format!("did you mean `{stage}`? there is no file of that name either")));
     }
     let message = format!("`{}` does not exist", source.path);
+    if source.path.contains(['*', '?']) {
+        let help =
+            format!("a pattern is written `${{{{ files('{}') }}}}`, which lists the files that it fits", source.path);
+        return (message, Some(help));
+    }
     (message, similar(path).or_else(|| Some(location_hint(source, path))))
 }
 
@@ -121,7 +126,10 @@ fn location_hint(source: &Source, path: &Path) -> String {
     let there = path.ancestors().skip(1).find(|parent| parent.exists());
     match there {
         Some(there) if Path::new(&source.path).is_absolute() => format!("`{}` is as far as it exists", there.display()),
-        _ => "paths are relative to the folder the command is run in".to_owned(),
+        _ if source.path.starts_with("~/") => {
+            "`~` is no folder here: write the full path of the home folder".to_owned()
+        }
+        _ => "paths are relative to the project folder".to_owned(),
     }
 }
 

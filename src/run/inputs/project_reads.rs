@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::language::Diagnostics;
-use crate::plan::{InputSource, InstanceId, Plan, Work};
+use crate::plan::{CommandLine, InputSource, InstanceId, Plan, Work};
 use crate::run::inputs::environments::environment_of;
+use crate::run::inputs::full_paths::FullPaths;
 
 /// Something of the project that a command reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,62 +88,56 @@ pub type Mentions = HashMap<InstanceId, Vec<ProjectRead>>;
 
 /// Reads of each of the commands in the project in the folder `project`, except what scripts import; `are_there` selects
 /// words that are files of it.
-pub fn mentions<'p>(
-    plan: &'p Plan,
+pub fn mentions(
+    plan: &Plan,
     ids: &[InstanceId],
     project: &Path,
-    are_there: impl FnOnce(HashSet<&'p str>) -> HashSet<&'p str>,
+    are_there: impl for<'w> FnOnce(HashSet<&'w str>) -> HashSet<&'w str>,
 ) -> Mentions {
-    let commands = || {
-        ids.iter().filter_map(|id| match &plan.instances[id.index()].work {
-            Work::Command(command) => Some((*id, command)),
+    let commands: Vec<(InstanceId, &CommandLine)> = ids
+        .iter()
+        .filter_map(|id| match &plan.instances[id.index()].work {
+            Work::Command(command) => Some((*id, &**command)),
             Work::BuiltIn { .. } => None,
         })
-    };
-    let in_project = |word: &'p String| within(word, project);
-    let words = commands().flat_map(|(_, command)| {
-        let in_place = command.in_place.iter().filter_map(in_project);
+        .collect();
+    let full_paths =
+        FullPaths::of(commands.iter().flat_map(|(_, command)| &command.in_place).map(String::as_str), project);
+    let words = commands.iter().flat_map(|(_, command)| {
+        let in_place = command.in_place.iter().filter_map(|word| full_paths.within(word));
         command.mentions.iter().map(String::as_str).chain(in_place)
     });
     let files = are_there(words.collect());
-    let mut mentions = Mentions::new();
-    for (id, command) in commands() {
-        let placed: BTreeSet<&str> =
-            command.mentions.iter().map(String::as_str).filter(|word| files.contains(word)).collect();
-        // Of a file that the line names, too, only those keys count that are declared.
-        let by_keys = |path: &str| command.reads.iter().any(|read| read.keys.is_some() && read.path == path);
-        let read = |path: &str, how| ProjectRead { path: path.to_owned(), how };
-        let named = command.in_place.iter().filter_map(in_project).filter(|word| files.contains(word));
-        let declared = command.reads.iter().filter(|read| read.keys.is_none()).map(|read| read.path.as_str());
-        let in_place: BTreeSet<&str> = named.clone().chain(declared).collect();
-        let whole = placed.iter().filter(|path| !by_keys(path));
-        let how = |path: &str| if in_place.contains(path) { How::PlacedAndInPlace } else { How::Placed };
-        let mut reads: BTreeSet<ProjectRead> = whole.map(|path| read(path, how(path))).collect();
-        let elsewhere = named.filter(|path| !placed.contains(path) && !by_keys(path));
-        reads.extend(elsewhere.map(|path| read(path, How::InPlace)));
-        for declared in &command.reads {
-            match &declared.keys {
-                Some(keys) if placed.contains(declared.path.as_str()) => {
-                    reads.insert(read(&declared.path, How::PlacedKeys(keys.clone())));
-                }
-                Some(keys) => drop(reads.insert(read(&declared.path, How::Keys(keys.clone())))),
-                None if placed.contains(declared.path.as_str()) => {}
-                None => drop(reads.insert(read(&declared.path, How::InPlace))),
-            }
-        }
-        if !reads.is_empty() {
-            mentions.insert(id, reads.into_iter().collect());
-        }
-    }
-    mentions
+    let reads = commands.par_iter().map(|(id, command)| (*id, reads_of(command, &full_paths, &files)));
+    reads.filter(|(_, reads)| !reads.is_empty()).collect()
 }
 
-/// The path of `word` in the project, if it is relative or lies in it.
-fn within<'w>(word: &'w str, project: &Path) -> Option<&'w str> {
-    if !word.starts_with('/') {
-        return Some(word);
+/// Reads of one command, where of the words in its line `files` are files of the project.
+fn reads_of(command: &CommandLine, full_paths: &FullPaths<'_>, files: &HashSet<&str>) -> Vec<ProjectRead> {
+    let placed: BTreeSet<&str> =
+        command.mentions.iter().map(String::as_str).filter(|word| files.contains(word)).collect();
+    // Of a file that the line names, too, only those keys count that are declared.
+    let by_keys = |path: &str| command.reads.iter().any(|read| read.keys.is_some() && read.path == path);
+    let read = |path: &str, how| ProjectRead { path: path.to_owned(), how };
+    let named = command.in_place.iter().filter_map(|word| full_paths.within(word)).filter(|word| files.contains(word));
+    let declared = command.reads.iter().filter(|read| read.keys.is_none()).map(|read| read.path.as_str());
+    let in_place: BTreeSet<&str> = named.clone().chain(declared).collect();
+    let whole = placed.iter().filter(|path| !by_keys(path));
+    let how = |path: &str| if in_place.contains(path) { How::PlacedAndInPlace } else { How::Placed };
+    let mut reads: BTreeSet<ProjectRead> = whole.map(|path| read(path, how(path))).collect();
+    let elsewhere = named.filter(|path| !placed.contains(path) && !by_keys(path));
+    reads.extend(elsewhere.map(|path| read(path, How::InPlace)));
+    for declared in &command.reads {
+        match &declared.keys {
+            Some(keys) if placed.contains(declared.path.as_str()) => {
+                reads.insert(read(&declared.path, How::PlacedKeys(keys.clone())));
+            }
+            Some(keys) => drop(reads.insert(read(&declared.path, How::Keys(keys.clone())))),
+            None if placed.contains(declared.path.as_str()) => {}
+            None => drop(reads.insert(read(&declared.path, How::InPlace))),
+        }
     }
-    Path::new(word).strip_prefix(project).ok()?.to_str().filter(|word| !word.is_empty())
+    reads.into_iter().collect()
 }
 
 /// Number of words in one folder above which they are looked up in its list, instead of one by one on disk.
@@ -177,10 +173,17 @@ fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
 
 /// Reports every folder of the project that a command's line names by its full path and that nothing declares.
 pub fn check_named_folders(plan: &Plan, project: &Path, problems: &mut Diagnostics) {
+    let commands = plan.instances.iter().filter_map(|instance| match &instance.work {
+        Work::Command(command) => Some((instance, command)),
+        Work::BuiltIn { .. } => None,
+    });
+    let words = commands.clone().flat_map(|(instance, command)| command.in_place.iter().chain(&instance.access.writes));
+    let full_paths = FullPaths::of(words.map(String::as_str), project);
     let mut told = HashSet::new();
-    for instance in &plan.instances {
-        let Work::Command(command) = &instance.work else { continue };
-        for path in command.in_place.iter().filter_map(|word| within(word, project)) {
+    for (instance, command) in commands {
+        let paths = command.in_place.iter().filter_map(|word| Some((word, full_paths.within(word)?)));
+        for (word, path) in paths {
+            let (path, is_pattern) = (path.trim_end_matches('/'), word.ends_with('/'));
             let lies_in = |folder: &str| Path::new(path).starts_with(folder);
             let reads = command.reads.iter().filter(|declared| declared.keys.is_none()).map(|declared| &declared.path);
             let sources = instance.inputs.iter().flat_map(|input| &input.sources);
@@ -189,7 +192,10 @@ pub fn check_named_folders(plan: &Plan, project: &Path, problems: &mut Diagnosti
                 InputSource::Output { .. } => None,
             });
             let is_declared = reads.chain(sources).any(|folder| folder == "." || lies_in(folder));
-            let is_known = is_declared || environment_of(project, path).is_some();
+            // A folder that a stage may write to is no input (logs, caches of other programs) unless a pattern reads what is in it.
+            let mut written = instance.access.writes.iter().filter_map(|path| full_paths.within(path));
+            let is_written = !is_pattern && written.any(|folder| lies_in(folder.trim_start_matches("./")));
+            let is_known = is_declared || is_written || environment_of(project, path).is_some();
             if is_known || !told.insert((instance.stage, path)) || !project.join(path).is_dir() {
                 continue;
             }
@@ -197,7 +203,9 @@ pub fn check_named_folders(plan: &Plan, project: &Path, problems: &mut Diagnosti
                 "the line of `{}` names the folder `{path}` of the project, and what it reads there would not count",
                 plan.stages[instance.stage].name
             );
-            let help = format!("declare it under inputs or reads, such as `reads: [{path}]`");
+            let help = format!(
+                "declare it under inputs or reads, such as `reads: [{path}]`, or under writes if the result does not depend on it"
+            );
             problems.at(instance.span, message, Some(help));
         }
     }

@@ -250,8 +250,11 @@ impl Inputs<'_> {
         placed.retain(|path| {
             !own(path, "inputs") && !outputs.iter().flat_map(OutputPort::paths).any(|output| own(path, output))
         });
-        // A copy of an interpreter would not find its environment.
+        // A copy of an interpreter would not find its environment, and no copy may lie behind the link to one.
         let in_whole = |path: &str| environment_of(self.project, path).unwrap_or(path).to_owned();
+        if modules.is_some_and(|closure| closure.is_in_place) {
+            placed = placed.iter().map(|path| in_whole(path)).collect();
+        }
         placed.extend(reads.map(|read| in_whole(&read.path)));
         placed
     }
@@ -262,7 +265,7 @@ impl Inputs<'_> {
         let reads = self.mentions.get(&id).into_iter().flatten().filter(is_in_place);
         let has_script =
             self.mentions.get(&id).into_iter().flatten().any(|read| is_in_place(&read) && read.path.ends_with(".py"));
-        let modules = self.contents.imports(id).filter(|closure| has_script || !closure.is_placed);
+        let modules = self.contents.imports(id).filter(|closure| has_script || closure.is_in_place);
         let modules = modules.into_iter().flat_map(Closure::files).map(|(path, _)| path);
         reads.map(|read| read.path.clone()).chain(modules).map(|path| self.project.join(path)).collect()
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::language::{ContainerEngine, Diagnostics};
 use crate::plan::{CommandLine, Instance, InstanceId, Plan, Work};
-use crate::run::container::image::{Image, Images, Search};
+use crate::run::container::image::{Image, Images, NotFound, Search};
 use crate::run::container::{ContainerRun, ContainerVariables, Mount, Purpose, QUESTION, new_name, remove};
 use crate::run::environment::Variables;
 use crate::run::limited_command::{Answer, LONGEST, Patience, QUIET, answer_of};
@@ -179,7 +179,9 @@ fn images(plan: &Plan, ids: &[InstanceId], asking: &Asking<'_>, problems: &mut D
     for (container, instance, found) in found.collect::<Vec<_>>() {
         match found {
             Ok(image) => images.insert(container, image),
-            Err(why) => problems.at(instance.span, format!("the image `{}` {why}", container.image), None),
+            Err(NotFound { why, help }) => {
+                problems.at(instance.span, format!("the image `{}` {why}", container.image), help);
+            }
         }
     }
     images
@@ -249,7 +251,8 @@ fn asked_inside(
     let answer = answer_of(run.command(&program, &environment, &words).current_dir(project), patience)
         .map_err(|error| format!("cannot be started: {error}"))?;
     if answer.is_none() && image.engine != ContainerEngine::Apptainer {
-        remove(&program, &environment, &name)?;
+        // One that stays is removed by the next run.
+        let _ = remove(&program, &environment, &name);
     }
     Ok(answer)
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use athanor_cache::{Digest, is_left_behind};
 
-/// A folder: the names in it that an import can lead to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A folder: the names in it that an import can lead to; or a file in the place of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Folder {
+    is_file: bool,
     /// Names of modules with their endings.
     files: BTreeSet<String>,
     /// Names of the folders in it.
@@ -19,10 +20,15 @@ pub(super) struct Folder {
 const INIT: &str = "__init__.py";
 
 impl Folder {
-    /// Lists the folder at `path`; `None` if there is none that can be read.
+    /// Lists the folder at `path`; `None` if there is none that can be read, and no file either.
     pub(super) fn read(path: &Path) -> Option<Folder> {
-        let mut folder = Folder { files: BTreeSet::new(), folders: BTreeSet::new() };
-        for entry in fs::read_dir(path).ok()?.flatten() {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(_) if path.is_file() => return Some(Folder { is_file: true, ..Folder::default() }),
+            Err(_) => return None,
+        };
+        let mut folder = Folder::default();
+        for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let is_module = name.ends_with(".py") || name.ends_with(".so");
             let kind = entry.file_type().ok();
@@ -45,6 +51,9 @@ impl Folder {
 
     /// Digest of the names.
     pub(super) fn digest(&self) -> Digest {
+        if self.is_file {
+            return Digest::of(b"a file");
+        }
         let lines: Vec<u8> = [&self.files, &self.folders]
             .into_iter()
             .flat_map(|names| names.iter().flat_map(|name| [name.as_bytes(), b"/"].concat()).chain([0]))
@@ -92,6 +101,11 @@ impl<'p> Folders<'p> {
     /// Whether the folder `path` has a folder called `name`.
     pub(super) fn has_folder(&mut self, path: &str, name: &str) -> bool {
         self.folder(path).is_some_and(|folder| folder.folders.contains(name))
+    }
+
+    /// Whether there is a file at `path`.
+    pub(super) fn has_file(&mut self, path: &str) -> bool {
+        self.folder(path).is_some_and(|folder| folder.is_file)
     }
 
     /// Files in the folder `path` that are the module `name`: Python, or an extension.

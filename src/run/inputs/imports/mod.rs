@@ -1,12 +1,15 @@
-//! Python modules of the project that commands import: they are read without being declared, and count as inputs all the same.
+//! Python modules of the project that commands import, and what their shell scripts source and run: files that are read without being
+//! declared, and count as inputs all the same.
 
 mod folders;
 mod model;
 mod parse;
+mod shell;
 mod snapshot;
 mod walk;
 
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use athanor_cache::{Artifact, ArtifactKind, CacheError, Digest, Tree, TreeEntry};
@@ -20,7 +23,7 @@ pub(super) use model::Modules;
 
 use folders::{Folders, join, parent};
 use model::{Contained, Files};
-use parse::{Parsed, parse};
+use parse::{LARGEST, Parsed, Script, parse};
 use snapshot::{ParsedFiles, Snapshot};
 use walk::{INLINE, Roots, Walked, walk};
 
@@ -35,6 +38,8 @@ pub struct Closure {
     pub broken: Vec<(String, usize)>,
     /// Whether the stage finds the modules in its own folder.
     pub is_placed: bool,
+    /// Whether the stage may read them where they lie, too: a shell script may name them so.
+    pub is_in_place: bool,
     /// Why the modules could not be read.
     pub failure: Option<String>,
     files: Files,
@@ -65,7 +70,7 @@ impl Modules<'_> {
         for (id, inline) in ids.iter().copied().zip(inline) {
             let Work::Command(command) = &plan.instances[id.index()].work else { continue };
             let reads = mentions.get(&id).map_or(&[][..], Vec::as_slice);
-            let scripts = || reads.iter().filter(|read| read.is_named() && read.path.ends_with(".py"));
+            let scripts = || reads.iter().filter(|read| read.is_named() && self.may_be_script(&read.path));
             let named = scripts().map(|read| read.path.clone()).collect();
             let roots = Roots { scripts: named, modules: command.modules.clone(), inline };
             if roots != Roots::default() {
@@ -84,11 +89,24 @@ impl Modules<'_> {
             let found = self.closure(&roots, &mut snapshot, &mut parsed);
             let failure = found.as_ref().err().map(CacheError::to_string);
             let Contained { artifact, broken, files } = found.unwrap_or_default();
-            let closure = Arc::new(Closure { read: read_of(&roots), artifact, broken, is_placed, failure, files });
+            // A shell script names files from the folder that it runs in, wherever it lies itself.
+            let has_shell = roots.scripts.iter().any(|script| Script::of(script) != Some(Script::Python));
+            let (is_in_place, is_placed) = (has_shell || !is_placed, has_shell || is_placed);
+            let read = read_of(&roots);
+            let closure = Arc::new(Closure { read, artifact, broken, is_placed, is_in_place, failure, files });
             closures.extend(ids.into_iter().map(|id| (id, Arc::clone(&closure))));
         }
         snapshot.write(self, parsed);
         closures
+    }
+
+    /// Whether a file may be a script whose language is known. One without an extension has to be executable: most are data.
+    fn may_be_script(&self, path: &str) -> bool {
+        let is_executable = || {
+            let found = std::fs::metadata(self.project.join(path));
+            found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        Script::of(path).is_some_and(|script| script != Script::OfFirstLine || is_executable())
     }
 
     fn closure(
@@ -142,20 +160,26 @@ impl Modules<'_> {
             .flat_map(|(folder, files)| files.into_iter().map(move |(name, artifact)| (join(&folder, &name), artifact)))
             .collect();
         let parse_one = |file: &String| {
-            let digest = contents[file].digest;
-            match parsed.get(&digest) {
-                Some(known) => Ok((digest, known.clone())),
+            let Artifact { digest, bytes, .. } = &contents[file];
+            let script = Script::of(file).unwrap_or(Script::OfFirstLine);
+            if script != Script::Python && usize::try_from(*bytes).is_ok_and(|bytes| bytes > LARGEST) {
+                return Ok((*digest, Parsed::Imports(Vec::new())));
+            }
+            match parsed.get(script, digest) {
+                Some(known) => Ok((*digest, known.clone())),
                 None => {
                     let path = self.project.join(file);
                     let text = std::fs::read(&path).map_err(|source| CacheError::Io { path, source })?;
                     // A text that changed meanwhile must not be remembered under the digest of the earlier one.
                     let digest = Digest::of(&text);
-                    Ok((digest, parse(&text)))
+                    Ok((digest, script.parse(&text)))
                 }
             }
         };
         let found: Vec<(Digest, Parsed)> = files.par_iter().map(parse_one).collect::<Result<_, CacheError>>()?;
-        found.iter().for_each(|(digest, file)| parsed.insert(*digest, file.clone()));
+        for (file, (digest, found)) in files.iter().zip(&found) {
+            parsed.insert(Script::of(file).unwrap_or(Script::OfFirstLine), digest, found.clone());
+        }
         Ok(found)
     }
 

@@ -1,12 +1,54 @@
-//! Imports of one Python file.
+//! Imports of one Python file, and what a shell script sources and runs.
 
 use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 use tree_sitter::{Node, Parser, TreeCursor};
 
+use super::shell::{ShellScript, parse_shell};
+
 /// Size above which a file is not parsed, in bytes: nobody writes such a module by hand.
-const LARGEST: usize = 4 << 20;
+pub(super) const LARGEST: usize = 4 << 20;
+
+/// Language of a file that may be a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    /// Python, by its name.
+    Python,
+    /// A shell's, by its name.
+    Shell,
+    /// That of its first line, if that names one.
+    OfFirstLine,
+}
+
+impl Script {
+    /// The language of the file at `path`, by its name; `None` if it is none of these.
+    pub(super) fn of(path: &str) -> Option<Script> {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        match name.rsplit_once('.') {
+            None => Some(Script::OfFirstLine),
+            Some((_, "py")) => Some(Script::Python),
+            Some((_, "sh" | "bash")) => Some(Script::Shell),
+            Some(_) => None,
+        }
+    }
+
+    /// Parses the text of a file in this language.
+    pub(super) fn parse(self, source: &[u8]) -> Parsed {
+        let first = source.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let first = String::from_utf8_lossy(first);
+        let program = first.strip_prefix("#!").unwrap_or_default();
+        let is_shell =
+            || program.split(['/', ' ']).any(|word| matches!(word.trim(), "sh" | "bash" | "dash" | "ksh" | "zsh"));
+        match self {
+            Script::Python => parse(source),
+            Script::OfFirstLine if program.contains("python") => parse(source),
+            Script::Shell => Parsed::Shell(parse_shell(source)),
+            Script::OfFirstLine if is_shell() => Parsed::Shell(parse_shell(source)),
+            Script::OfFirstLine => Parsed::Imports(Vec::new()),
+        }
+    }
+}
 
 /// An import, wherever in the file it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,6 +70,8 @@ pub(super) enum Parsed {
     Imports(Vec<Import>),
     /// The file is no valid Python, from this line on; 0 if it is too large.
     Broken(usize),
+    /// It is a shell script.
+    Shell(ShellScript),
 }
 
 /// Parses the text of a Python file.

@@ -13,7 +13,7 @@ use crate::run::state::snapshot_file::SnapshotFiles;
 
 use super::folders::Folder;
 use super::model::{Contained, Files, Modules};
-use super::parse::Parsed;
+use super::parse::{Parsed, Script};
 use super::walk::Roots;
 
 /// Name of the file with closures.
@@ -27,6 +27,8 @@ const MANY: usize = 50_000;
 #[derive(Default)]
 pub(super) struct Snapshot {
     stored: Stored,
+    /// Numbers of the closures that are stored.
+    by_roots: HashMap<Roots, usize>,
     /// Whether it is not what is on disk.
     is_changed: bool,
 }
@@ -86,12 +88,13 @@ impl Snapshot {
                 && files.all(|(folder, files)| files.iter().all(|file| holds[*folder].files[*file]))
         });
         let is_changed = stored.closures.len() < before;
-        Snapshot { stored, is_changed }
+        let by_roots = stored.closures.iter().map(|closure| closure.roots.clone()).zip(0..).collect();
+        Snapshot { stored, by_roots, is_changed }
     }
 
     /// Closure from these roots, if it still holds.
     pub(super) fn closure(&self, roots: &Roots) -> Option<Contained> {
-        let closure = self.stored.closures.iter().find(|closure| closure.roots == *roots)?;
+        let closure = &self.stored.closures[*self.by_roots.get(roots)?];
         let files_of = |(number, files): &InFolder| {
             let folder = &self.stored.folders[*number];
             (Arc::clone(&folder.path), files.iter().map(|file| folder.files[*file].named()).collect())
@@ -254,13 +257,13 @@ impl ParsedFiles {
     }
 
     /// Imports of the file with this content.
-    pub(super) fn get(&self, content: &Digest) -> Option<&Parsed> {
-        self.known.get(content)
+    pub(super) fn get(&self, script: Script, content: &Digest) -> Option<&Parsed> {
+        self.known.get(&in_language(script, content))
     }
 
     /// Remembers the imports of a content.
-    pub(super) fn insert(&mut self, content: Digest, parsed: Parsed) {
-        self.known.insert(content, parsed);
+    pub(super) fn insert(&mut self, script: Script, content: &Digest, parsed: Parsed) {
+        self.known.insert(in_language(script, content), parsed);
     }
 
     fn write(mut self, snapshots: &SnapshotFiles, stored: &Stored) {
@@ -273,5 +276,14 @@ impl ParsedFiles {
         if let Ok(bytes) = rmp_serde::to_vec(&known) {
             snapshots.write(PARSED, &key(), &bytes);
         }
+    }
+}
+
+/// Key of a content in a language: the same text may be that of a module and of a shell script.
+fn in_language(script: Script, content: &Digest) -> Digest {
+    match script {
+        Script::Python => *content,
+        Script::Shell => Digest::keyed(content, b"shell"),
+        Script::OfFirstLine => Digest::keyed(content, b"first line"),
     }
 }

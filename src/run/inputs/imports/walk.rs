@@ -3,12 +3,13 @@
 //! More is found than Python would read, never less: which folders are on its path is not known, so a name is looked for in
 //! each that may be, and a name that is taken from a package counts as a module of it if there is one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::folders::{Folders, join, parent};
-use super::parse::{Import, Parsed};
+use super::parse::{Import, Parsed, Script};
+use super::shell::ShellScript;
 
 /// Start of a walk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,25 +58,48 @@ pub(super) fn walk<E>(
             imports.iter().filter(|import| import.level == 0).for_each(|import| walk.import(INLINE, import));
         }
         Some(Parsed::Broken(line)) => broken.push((INLINE.to_owned(), *line)),
-        None => {}
+        Some(Parsed::Shell(_)) | None => {}
     }
-    let mut parsed: BTreeSet<String> = BTreeSet::new();
+    let mut parsed: BTreeMap<String, Vec<Import>> = BTreeMap::new();
     let mut front: Vec<String> = roots.scripts.clone();
     loop {
         front.append(&mut walk.front);
-        front.retain(|file| file.ends_with(".py") && parsed.insert(file.clone()));
+        front.retain(|file| Script::of(file).is_some() && parsed.insert(file.clone(), Vec::new()).is_none());
         if front.is_empty() {
             break;
         }
+        let bases = walk.bases.len();
         for (file, content) in front.iter().zip(parse_all(&front)?) {
             match content {
-                Parsed::Imports(imports) => imports.iter().for_each(|import| walk.import(file, import)),
+                Parsed::Imports(imports) => {
+                    imports.iter().for_each(|import| walk.import(file, import));
+                    parsed.insert(file.clone(), imports);
+                }
                 Parsed::Broken(line) => broken.push((file.clone(), line)),
+                Parsed::Shell(script) => walk.run_shell(file, &script),
             }
         }
         front.clear();
+        if walk.bases.len() > bases {
+            // A script that another one runs may lead there what was parsed before.
+            for (file, imports) in &parsed {
+                imports.iter().for_each(|import| walk.import(file, import));
+            }
+        }
     }
     Ok(Walked { files: walk.found.into_iter().collect(), broken })
+}
+
+/// The path `named` from the folder `base`, if it does not lead out of the project.
+fn below(base: &str, named: &str) -> Option<String> {
+    let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
+    for part in named.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match part {
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 struct Walk<'w, 'p> {
@@ -127,6 +151,23 @@ impl Walk<'_, '_> {
                 self.module(&package, "__main__");
             }
         }
+    }
+
+    /// Adds what the shell script `file` sources and runs: from the folder that it runs in, which is laid out like the project, or
+    /// from its own.
+    fn run_shell(&mut self, file: &str, script: &ShellScript) {
+        for base in BTreeSet::from(["", parent(file)]) {
+            for named in &script.files {
+                let Some(path) = below(base, named).filter(|path| self.folders.has_file(path)) else { continue };
+                let folder = parent(&path).to_owned();
+                self.folders.look_at(&folder);
+                if !self.bases.contains(&folder) {
+                    self.bases.push(folder);
+                }
+                self.add(path);
+            }
+        }
+        script.modules.iter().for_each(|module| self.run_by_name(module));
     }
 
     /// Adds the module `name`, with dots, below the folder `base`, and all packages on the way; returns its folder, if it has one.
@@ -205,7 +246,7 @@ mod tests {
     fn walked(project: &Path, roots: &Roots) -> Walked {
         let closed = [project.join("results")];
         let mut folders = Folders::new(project, &closed);
-        let read = |file: &String| parse(&fs::read(project.join(file)).unwrap());
+        let read = |file: &String| Script::of(file).unwrap().parse(&fs::read(project.join(file)).unwrap());
         let walked = walk(roots, &mut folders, |files| Ok::<_, Infallible>(files.iter().map(read).collect()));
         walked.unwrap()
     }
@@ -306,6 +347,42 @@ mod tests {
         let expected =
             ["pkg/__init__.py", "pkg/fast.cpython-311-x86_64-linux-gnu.so", "pkg/one.py", "pkg/two.py", "run.py"];
         assert_eq!(found(&files, &["run.py"], &[]).files, expected);
+    }
+
+    #[test]
+    fn shell_scripts_lead_to_what_they_source_and_run() {
+        let files = [
+            (
+                "steps/all.sh",
+                ". \"$(dirname \"$0\")/common.sh\"\nsource settings.env\npython tools/fit.py\nsource ../out.sh\nbash none.sh",
+            ),
+            ("steps/common.sh", "source $HERE/../lib/functions"),
+            ("lib/functions", "#!/bin/bash\npython -m pkg.cli"),
+            ("lib/unused.sh", ""),
+            ("settings.env", "source not_followed.sh"),
+            ("not_followed.sh", ""),
+            ("tools/fit.py", "import beside, shared"),
+            ("tools/beside.py", ""),
+            ("shared.py", "import deep"),
+            ("tools/deep.py", ""),
+            ("pkg/cli.py", ""),
+            ("pkg/__init__.py", ""),
+            ("bin/tool", "#!/usr/bin/env python3\nimport near"),
+            ("bin/near.py", ""),
+        ];
+        let expected = [
+            "lib/functions",
+            "pkg/__init__.py",
+            "pkg/cli.py",
+            "settings.env",
+            "shared.py",
+            "steps/common.sh",
+            "tools/beside.py",
+            "tools/deep.py",
+            "tools/fit.py",
+        ];
+        assert_eq!(found(&files, &["steps/all.sh"], &[]).files, expected);
+        assert_eq!(found(&files, &["bin/tool"], &[]).files, ["bin/near.py"]);
     }
 
     #[test]

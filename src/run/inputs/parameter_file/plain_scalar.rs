@@ -70,13 +70,48 @@ fn is_text_to_all(written: &str) -> bool {
     begins_as_text && !WORDS.contains(&written.to_lowercase().as_str())
 }
 
+/// Longest tag that is looked for, in bytes: a file of many megabytes may be one line.
+const LONGEST_TAG: usize = 1_024;
+
 /// The tag that stands last in `before`, the text before a value, if one does.
 fn tag_before(before: &str) -> Option<&str> {
-    let line = before.trim_end().rsplit('\n').next().unwrap_or_default();
+    let before = before.trim_end();
+    let before = &before[before.ceil_char_boundary(before.len().saturating_sub(LONGEST_TAG))..];
+    let line = before.rsplit('\n').next().unwrap_or_default();
     let word = line.rsplit([' ', '\t', '[', '{', ',']).next().unwrap_or_default();
     let is_tag = word.starts_with('!') && !word.ends_with([':', ',', '[', '{', '"', '\'']);
     let is_comment = line.trim_start().starts_with('#') || line.contains(" #");
     (is_tag && !is_comment).then_some(word)
+}
+
+/// Whether a tag in `text` is written in full, or with an anchor or a comment between it and its value: [`tag_before`] looks for none
+/// there.
+pub(super) fn has_far_tags(text: &str) -> bool {
+    let mut begin = 0;
+    text.split_inclusive('\n').any(|line| {
+        let first = begin;
+        begin += line.len();
+        let comment = line.find(" #");
+        let mut tags = line.match_indices('!').map(|(at, _)| at).filter(|at| begins_word(&line[..*at]));
+        // A comment before it on its line may as well be in a text.
+        tags.any(|at| comment.is_some_and(|comment| comment < at) || is_far_tag(&text[first + at..]))
+    })
+}
+
+/// Whether a word of YAML begins behind `before`.
+fn begins_word(before: &str) -> bool {
+    let is_key = before.ends_with("\":") || before.ends_with("':");
+    is_key || before.chars().next_back().is_none_or(|c| c.is_whitespace() || "[{,".contains(c))
+}
+
+/// Whether the tag at the beginning of `text` is written in full, or has something between it and its value. One that is long is taken
+/// for such.
+fn is_far_tag(text: &str) -> bool {
+    let ends_word = |c: char| c.is_whitespace() || ",]}\"".contains(c);
+    match text.char_indices().take(LONGEST_TAG).find(|(_, c)| ends_word(*c)) {
+        Some((end, _)) => text.starts_with("!<") || text[end..].trim_start().starts_with(['&', '#']),
+        None => text.len() >= LONGEST_TAG || text.starts_with("!<"),
+    }
 }
 
 /// Offset of the value at `location` in `text`.
