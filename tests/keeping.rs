@@ -39,6 +39,18 @@ fn results_of_earlier_settings_stay_as_long_as_runs_are_kept() {
 }
 
 #[test]
+fn a_pipeline_that_comes_to_nothing_uses_nothing_any_more() {
+    let project = Project::new(PIPELINE);
+    assert_eq!(project.made(&[]), ["a", "b"]);
+    let nothing = "athanor: 1\nname: p\nvars: { n: 1 }\nstages:\n  \
+        a: { kind: command, when: \"${{ 1 != 1 }}\", run: 'echo 1 > ${{ outputs.o }}', outputs: { o: o.txt } }\n";
+    project.write("p.yaml", nothing);
+    assert_eq!(project.made(&[]), [""; 0]);
+    let said = gc(&project, &["--keep-runs", "0"]);
+    assert!(said.starts_with("dropped 2 results") && said.contains("; 0 kept"), "{said}");
+}
+
+#[test]
 fn pinned_results_stay_whatever_is_collected() {
     let project = Project::new(PIPELINE);
     project.made(&["--set", "n=2"]);

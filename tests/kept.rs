@@ -126,3 +126,50 @@ fn runs_in_which_nothing_happens_leave_no_log_and_push_none_out() {
     assert_eq!(logs(), before);
     assert!(project.athanor(&["logs", "p.yaml", "first"]).err.contains("printed nothing"));
 }
+
+/// More results than are looked at one by one.
+#[test]
+fn records_that_go_are_missed_also_where_only_their_folders_are_looked_at() {
+    let project = Project::new(
+        r#"
+athanor: 1
+name: many
+stages:
+  one:
+    kind: command
+    shell: sh
+    sandbox: off
+    matrix: { n: "${{ range(600) }}" }
+    run: "echo ${{ matrix.n }} > ${{ outputs.o }}"
+    outputs: { o: o.txt }
+"#,
+    );
+    assert_eq!(project.made(&[]).len(), 600);
+    let records = || {
+        let shards = std::fs::read_dir(project.path(".athanor/actions")).unwrap();
+        let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+        let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    for _ in 0..3 {
+        // The first of these notes the folders, and the others go by them.
+        assert!(project.made(&[]).is_empty());
+    }
+    std::fs::remove_file(&records()[17]).unwrap();
+    assert_eq!(project.made(&[]).len(), 1);
+    for _ in 0..2 {
+        assert!(project.made(&[]).is_empty());
+    }
+    let gone = &records()[400];
+    let folder = gone.parent().unwrap();
+    let modified = folder.metadata().unwrap().modified().unwrap();
+    std::fs::remove_file(gone).unwrap();
+    std::fs::File::open(folder).unwrap().set_modified(modified).unwrap();
+    assert!(project.athanor(&["status", "p.yaml"]).out.contains("599 of 600 fresh"));
+    assert_eq!(project.made(&[]).len(), 1);
+    assert!(project.made(&[]).is_empty());
+    let object = &objects(&project)[300];
+    std::fs::remove_file(object).unwrap();
+    assert_eq!(project.made(&[]).len(), 1);
+}

@@ -216,7 +216,8 @@ fn a_missing_neighbour_is_told_although_the_stage_succeeds() {
         "{ a: a }",
     );
     std::fs::create_dir(project.path("tools")).unwrap();
-    project.write("tools/m.sh", ". \"$(dirname \"$0\")/lib.sh\"\necho \"threshold=$T\"\n");
+    // A name that only the shell knows.
+    project.write("tools/m.sh", "L=lib\n. \"$(dirname \"$0\")/$L.sh\"\necho \"threshold=$T\"\n");
     project.write("tools/lib.sh", "T=5\n");
     let outcome = project.run(&[]);
     assert!(

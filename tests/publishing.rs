@@ -96,6 +96,30 @@ fn what_is_in_the_way_of_a_result_is_named() {
 }
 
 #[test]
+fn a_file_of_the_users_in_the_place_of_the_note_is_kept() {
+    let puts: [&dyn Fn(&std::path::Path); 2] =
+        [&|path| std::fs::write(path, r#"{"version": 1, "theme": "mine"}"#).unwrap(), &|path| {
+            std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap();
+        }];
+    for put in puts {
+        for project in [Project::new(PIPELINE), ran()] {
+            let note = project.path("results/p/.athanor.json");
+            std::fs::create_dir_all(project.path("results/p")).unwrap();
+            let _ = std::fs::remove_file(&note);
+            put(&note);
+            let before = note.symlink_metadata().unwrap().ino();
+            let outcome = project.run(&[]);
+            let told = "results/p/.athanor.json is new; the edited one that was there is now results";
+            assert!(outcome.code == 0 && outcome.out.contains(told), "{outcome:?}");
+            assert_eq!(before, note.with_extension("json.edited").symlink_metadata().unwrap().ino());
+            assert!(project.read("results/p/.athanor.json").contains("\"seal\""));
+            assert_eq!(project.run(&["--set", "word=two"]).code, 0);
+            assert_only(&project, &[".athanor.json.edited", "folder", "o.txt"]);
+        }
+    }
+}
+
+#[test]
 fn a_run_with_nothing_to_do_writes_nothing_into_the_results() {
     let project = ran();
     let stat = |name: &str| {

@@ -98,6 +98,15 @@ pub(crate) struct OutOfReach {
     pub key: String,
 }
 
+/// List of what a pipeline uses that was rebuilt from its logs.
+#[derive(Debug)]
+pub(crate) struct RebuiltList {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Reason, as a clause.
+    pub why: String,
+}
+
 /// Outcome of a collection, or of its dry run.
 #[derive(Debug, Default)]
 pub(crate) struct GcOutcome {
@@ -105,8 +114,8 @@ pub(crate) struct GcOutcome {
     pub forgotten: Vec<(String, &'static str)>,
     /// Pipelines whose file is out of reach: their results were retained.
     pub out_of_reach: Vec<OutOfReach>,
-    /// Lists that were rebuilt from logs, with the reason: all that these pipelines ever made was retained.
-    pub rebuilt: Vec<(String, String)>,
+    /// Lists that were rebuilt from logs: all that these pipelines ever made was retained.
+    pub rebuilt: Vec<RebuiltList>,
     /// Report of the store.
     pub store: GcReport,
 }
@@ -225,7 +234,7 @@ fn roots_of(
     used: &[&History],
     keep_runs: usize,
     since: Option<Timestamp>,
-    rebuilt: &mut Vec<(String, String)>,
+    rebuilt: &mut Vec<RebuiltList>,
 ) -> Result<Vec<Roots>, GcError> {
     let (mut roots, mut unknown) = (Vec::new(), Vec::new());
     for history in used {
@@ -238,7 +247,7 @@ fn roots_of(
         });
         match roots_of_history {
             Ok(found) => {
-                rebuilt.extend(found.rebuilt.clone().map(|why| (name_of(history), why)));
+                rebuilt.extend(found.rebuilt.clone().map(|why| RebuiltList { pipeline: name_of(history), why }));
                 roots.push(found);
             }
             Err(problem) => unknown.push(UnknownPipeline { name: name_of(history), usage: problem }),

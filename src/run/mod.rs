@@ -41,7 +41,7 @@ pub(crate) use executor::cluster::{AgentHost, agent_main};
 pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
-pub(crate) use restore::{RestoreError, RestoreRequest, Restored, RunCommandLine};
+pub(crate) use restore::{Destination, RestoreError, RestoreRequest, Restored, RunCommandLine};
 pub(crate) use session::headline::headline;
 pub use session::shell::ShellError;
 pub use session::{

@@ -21,8 +21,17 @@ pub(crate) struct RestoreRequest<'a> {
     pub history: &'a History,
     /// The run.
     pub run: &'a RunId,
-    /// Folder to put them into, and how the user calls it; the pipeline's folder of results if there is none.
-    pub to: Option<(PathBuf, String)>,
+    /// Folder to put them into; the pipeline's folder of results if there is none.
+    pub to: Option<Destination>,
+}
+
+/// Folder that results are put into.
+#[derive(Clone)]
+pub(crate) struct Destination {
+    /// The folder.
+    pub folder: PathBuf,
+    /// How the user calls it.
+    pub shown: String,
 }
 
 /// Outcome of restoring.
@@ -81,7 +90,8 @@ impl RestoreRequest<'_> {
         let plan = plan.ok_or_else(|| RestoreError::NotNoted(self.run.clone()))?;
         let (wanted, gone) = self.found(plan, summary, &results_after(up_to))?;
         let shown = results.join(&plan.name);
-        let (target, shown) = self.to.clone().unwrap_or_else(|| (folder.join(&shown), shown.display().to_string()));
+        let usual = || Destination { folder: folder.join(&shown), shown: shown.display().to_string() };
+        let Destination { folder: target, shown } = self.to.clone().unwrap_or_else(usual);
         let origin = self.origin(plan, summary);
         let events = if wanted.is_empty() {
             Vec::new()

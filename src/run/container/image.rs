@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use athanor_cache::{ArtifactKind, Cache};
+use athanor_cache::{ArtifactKind, Cache, CacheError};
 use serde::{Deserialize, Serialize};
 
 use crate::language::ContainerEngine;
+use crate::language::quantity::written_duration;
 use crate::plan::Container;
 use crate::run::environment::EnvironmentVariable;
 use crate::run::limited_command::{Answer, Patience, QUIET, answer_of};
@@ -81,6 +82,21 @@ fn key_of(Container { image, engine }: &Container) -> String {
     serde_json::json!([engine, image]).to_string()
 }
 
+/// Reason why there is no image.
+#[derive(Debug)]
+pub struct NotFound {
+    /// The end of a sentence about the image.
+    pub why: String,
+    /// Remedy, if one is known.
+    pub help: Option<String>,
+}
+
+impl From<String> for NotFound {
+    fn from(why: String) -> NotFound {
+        NotFound { why, help: None }
+    }
+}
+
 /// Asks an engine: its answer to arguments within a time, or why there is none.
 type Ask<'a> = dyn Fn(&[&str], Duration) -> Result<Answer, String> + 'a;
 
@@ -95,14 +111,13 @@ pub struct Search<'s> {
 }
 
 impl Search<'_> {
-    /// The image of `container`, fetched if the engine does not have it; the error is the end of a sentence about it. `waiting` is told
-    /// when that takes long.
-    pub fn find(&self, container: &Container, waiting: &dyn Fn()) -> Result<Image, String> {
+    /// The image of `container`, fetched if the engine does not have it. `waiting` is told when that takes long.
+    pub fn find(&self, container: &Container, waiting: &dyn Fn()) -> Result<Image, NotFound> {
         let engine = self.engine(container)?;
         if engine == ContainerEngine::Apptainer {
             return self.file(&container.image);
         }
-        let program = self.program(engine).ok_or_else(|| not_found(engine))?;
+        let program = self.program(engine).ok_or_else(|| no_engine(engine))?;
         let ask = |arguments: &[&str], limit| self.ask(&program, arguments, limit, waiting);
         let name = container.image.as_str();
         let inspect = || ask(&["image", "inspect", "--format", FORMAT, name], LIMIT);
@@ -110,13 +125,20 @@ impl Search<'_> {
         if !found.status.success() {
             let pulled = ask(&["pull", "--quiet", name], LIMIT_OF_PULL)?;
             if !pulled.status.success() {
-                return Err(format!("is not here, and `{} pull` {}", engine.name(), pulled.failure()));
+                let (engine, word) = (engine.name(), shlex::try_quote(name).unwrap_or(name.into()));
+                return Err(NotFound {
+                    why: format!("is not here, and `{engine} pull` {}", pulled.failure()),
+                    help: Some(format!(
+                        "is its name right, and does its registry let you in? `{engine} pull {word}` says more"
+                    )),
+                });
             }
             found = inspect()?;
         }
         let mut words = found.out.split_whitespace();
         let (true, Some(id)) = (found.status.success(), words.next()) else {
-            return Err(format!("cannot be looked at: `{} image inspect` {}", engine.name(), found.failure()));
+            let why = if found.status.success() { "printed nothing".to_owned() } else { found.failure() };
+            return Err(format!("cannot be looked at: `{} image inspect` {why}", engine.name()).into());
         };
         let digest = if id.contains(':') { id.to_owned() } else { format!("sha256:{id}") };
         let (owner, has_no_control_group) = self.ways(engine, &ask)?;
@@ -125,24 +147,41 @@ impl Search<'_> {
     }
 
     /// Engine of a container.
-    fn engine(&self, container: &Container) -> Result<ContainerEngine, String> {
+    fn engine(&self, container: &Container) -> Result<ContainerEngine, NotFound> {
         match container.engine {
             Some(engine) => Ok(engine),
             None if container.image.ends_with(IMAGE_FILE) => Ok(ContainerEngine::Apptainer),
             None => [ContainerEngine::Podman, ContainerEngine::Docker]
                 .into_iter()
                 .find(|engine| self.program(*engine).is_some())
-                .ok_or_else(|| "has no engine here: neither `podman` nor `docker` is on the PATH".to_owned()),
+                .ok_or_else(|| NotFound {
+                    why: "has no engine here: neither `podman` nor `docker` is on the PATH".to_owned(),
+                    help: Some(
+                        "install one of them; images of Apptainer are files whose names end in `.sif`".to_owned(),
+                    ),
+                }),
         }
     }
 
     /// Image of Apptainer, which is a file or a folder.
-    fn file(&self, path: &str) -> Result<Image, String> {
+    fn file(&self, path: &str) -> Result<Image, NotFound> {
         if self.program(ContainerEngine::Apptainer).is_none() {
-            return Err(not_found(ContainerEngine::Apptainer));
+            return Err(no_engine(ContainerEngine::Apptainer));
         }
         let path = self.project.join(path);
-        let artifact = self.cache.artifact_of(&path).map_err(|error| format!("cannot be read: {error}"))?;
+        let artifact = self.cache.artifact_of(&path).map_err(|error| {
+            let error = match &error {
+                CacheError::Io { path: at, source } if *at == path => source.to_string(),
+                _ => error.to_string(),
+            };
+            NotFound {
+                why: format!("cannot be read: {}", error.trim_end_matches('.')),
+                help: Some(
+                    "an image of Apptainer is a file; `apptainer pull FILE ADDRESS` makes one, once for all runs"
+                        .to_owned(),
+                ),
+            }
+        })?;
         // A digest that is not remembered is computed again.
         let _ = self.cache.flush_stat_index();
         let kind = if artifact.kind == ArtifactKind::Folder { "folder" } else { "file" };
@@ -175,11 +214,16 @@ impl Search<'_> {
     fn ask(&self, program: &Path, arguments: &[&str], limit: Duration, waiting: &dyn Fn()) -> Result<Answer, String> {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let line = || format!("{} {}", program.display(), arguments.join(" "));
+        // Templates and names of options say nothing to those who wait for the image.
+        let asked = || {
+            let program = program.file_name().unwrap_or_default().display();
+            let words: Vec<&str> = arguments.iter().copied().take_while(|word| !word.starts_with('-')).collect();
+            format!("{program} {}", words.join(" ")).trim_end().to_owned()
+        };
         match answer_of(&mut command, &Patience { quiet: QUIET, limit, tell: waiting }) {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(format!("is not known: `{}` did not end within {} minutes", line(), limit.as_secs() / 60)),
-            Err(error) => Err(format!("is not known: `{}` cannot be started: {error}", line())),
+            Ok(None) => Err(format!("cannot be found: `{}` did not end within {}", asked(), written_duration(limit))),
+            Err(error) => Err(format!("cannot be found: `{}` cannot be started: {error}", asked())),
         }
     }
 
@@ -188,6 +232,9 @@ impl Search<'_> {
     }
 }
 
-fn not_found(engine: ContainerEngine) -> String {
-    format!("has no engine here: `{}` is not on the PATH", engine.name())
+fn no_engine(engine: ContainerEngine) -> NotFound {
+    NotFound {
+        why: format!("has no engine here: `{}` is not on the PATH", engine.name()),
+        help: Some("install it, or name another one: `container: { image: …, engine: … }`".to_owned()),
+    }
 }

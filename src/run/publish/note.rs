@@ -4,12 +4,12 @@
 //! it says which are about to be, so that a killed run's results are known as Athanor's, too.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use athanor_cache::{Artifact, ArtifactKind, Digest, Swap};
+use athanor_cache::{Artifact, ArtifactKind, CacheError, Digest, Swap};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +39,9 @@ pub(super) struct Note {
     /// Whether it is here as it was written, of the very folder that it lies in.
     #[serde(skip)]
     pub is_reliable: bool,
+    /// Whether its place is taken by a file of the user's.
+    #[serde(skip)]
+    pub place_is_users: bool,
 }
 
 /// Run that put results in place.
@@ -106,12 +109,21 @@ struct EarlierNote {
 
 impl Note {
     /// Reads the note in `folder`. If there is none, `earlier` gives that of an earlier version, about results whose paths begin
-    /// with `prefix`.
-    pub(super) fn read(folder: &Path, prefix: &str, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Note {
-        match read(&folder.join(NAME)) {
-            Some(bytes) => Note::parse(&bytes),
-            None => earlier().map(|bytes| Note::parse_earlier(&bytes, prefix)).unwrap_or_default(),
+    /// with `prefix`. One that cannot be read is an error: nobody knows whose it is.
+    pub(super) fn read(
+        folder: &Path,
+        prefix: &str,
+        earlier: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Result<Note, CacheError> {
+        let path = folder.join(NAME);
+        let found = read(&path).map_err(|source| CacheError::Io { path, source })?;
+        if let Found::File(bytes) = &found
+            && is_written_here(bytes)
+        {
+            return Ok(Note::parse(bytes));
         }
+        let note = earlier().map(|bytes| Note::parse_earlier(&bytes, prefix)).unwrap_or_default();
+        Ok(Note { place_is_users: !matches!(found, Found::Nothing), ..note })
     }
 
     /// Parses a note. A damaged one has what can still be read of it, and is not relied on.
@@ -169,14 +181,46 @@ fn seal_of(body: &[u8]) -> String {
     format!("  \"seal\": \"{}\",\n", Digest::of(body))
 }
 
-/// Content of a regular file. Reading a pipe would never end.
-fn read(path: &Path) -> Option<Vec<u8>> {
+/// Whether a file is a note, whole or damaged: it begins like one, as far as it goes, or holds what one holds. A file that was never
+/// filled, because the power went, has no bytes or only zeros.
+fn is_written_here(bytes: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"{\n  \"seal\": \"";
+    #[derive(Deserialize)]
+    struct Unsealed {
+        #[serde(rename = "version")]
+        _version: u32,
+        results: BTreeMap<String, Entry>,
+    }
+    let is_note = || serde_json::from_slice(bytes).is_ok_and(|note: Unsealed| !note.results.is_empty());
+    BEGIN.iter().zip(bytes).all(|(expected, byte)| expected == byte) || bytes.iter().all(|byte| *byte == 0) || is_note()
+}
+
+/// Occupant of the note's place.
+enum Found {
+    /// Nothing, or a folder, which no file can replace.
+    Nothing,
+    /// A regular file, with its content.
+    File(Vec<u8>),
+    /// A link, a pipe, a device.
+    Other,
+}
+
+/// Looks at the note's place. Reading a pipe would never end.
+fn read(path: &Path) -> io::Result<Found> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-    let mut file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
-    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    file.read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(Found::Nothing),
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    if !found.is_file() {
+        return Ok(Found::Other);
+    }
+    let mut file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    file.read_to_end(&mut bytes)?;
+    Ok(Found::File(bytes))
 }
 
 #[cfg(test)]
@@ -220,6 +264,25 @@ mod tests {
         let newer = String::from_utf8(bytes).unwrap().replace("\"run\"", "\"colour\": 7, \"run\"");
         let newer = Note::parse(newer.as_bytes());
         assert_eq!(newer.results, note().results);
+    }
+
+    #[test]
+    fn notes_are_told_from_files_of_the_users() {
+        let bytes = note().to_bytes().unwrap();
+        assert!((0..bytes.len()).all(|end| is_written_here(&bytes[..end])));
+        assert!(is_written_here(&[0; 100]));
+        let unsealed: Vec<u8> = bytes.split_inclusive(|byte| *byte == b'\n').skip(2).collect::<Vec<_>>().concat();
+        assert!(is_written_here(&[b"{".as_slice(), &unsealed].concat()));
+        for users in [
+            "mine",
+            "{}",
+            "[1]",
+            r#"{"version": 1, "theme": "dark"}"#,
+            r#"{"version": 1, "results": {}}"#,
+            "{\n  \"a\": 1\n}\n",
+        ] {
+            assert!(!is_written_here(users.as_bytes()), "{users}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, Scan, Tree};
+use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, Scan, Tree, TreeEntry};
 
 use super::note::{Entry, Note};
 
@@ -95,11 +95,13 @@ fn of_folder(cache: &Cache, scan: Scan, slot: Slot<'_>, note: &Note, is_link: bo
     if ours && !cache.has_links_below(target) { Occupant::Ours(artifact, tree) } else { Occupant::Users }
 }
 
-/// Whether every file of a folder is one of what we have put there, or were about to.
+/// Whether every file of a folder is one of what we have put there, or were about to, and every empty folder one that may be left of
+/// these.
 fn is_mixed(cache: &Cache, tree: &Tree, parts: &[Option<&Entry>]) -> bool {
     let parts: Vec<Tree> = parts.iter().flatten().filter_map(|entry| cache.read_tree(&entry.digest).ok()).collect();
-    tree.entries
-        .iter()
-        .filter(|entry| entry.digest.is_some())
-        .all(|entry| parts.iter().any(|part| part.entry(&entry.path).is_some_and(|other| other.digest == entry.digest)))
+    let is_in = |part: &Tree, entry: &TreeEntry| {
+        let is_left = || entry.digest.is_none() && part.has_below(&entry.path);
+        part.entry(&entry.path).is_some_and(|other| other.digest == entry.digest) || is_left()
+    };
+    tree.entries.iter().all(|entry| parts.iter().any(|part| is_in(part, entry)))
 }

@@ -57,14 +57,15 @@ impl<'a> Publisher<'a> {
 
     /// Puts all of `wanted` in place, as far as possible. `earlier` is the note of an earlier version.
     pub(super) fn publish(mut self, wanted: Vec<Wanted>, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Publication {
-        let _alone = match self.enter() {
-            Ok(lock) => lock,
+        let entered = self.enter().and_then(|lock| Ok((lock, Note::read(&self.folder, &self.shown, earlier)?)));
+        let (_alone, note) = match entered {
+            Ok(entered) => entered,
             Err(error) => {
                 self.refuse_all(wanted.into_iter().map(|wanted| (self.target(&wanted), wanted)).collect(), error);
                 return self.publication;
             }
         };
-        self.note = Note::read(&self.folder, &self.shown, earlier);
+        self.note = note;
         if !self.note.is_reliable {
             // Results that are not wanted now stay unknown.
             let paths: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
@@ -254,6 +255,11 @@ impl<'a> Publisher<'a> {
         let path = self.folder.join(note::NAME);
         let bytes = self.note.to_bytes();
         let bytes = bytes.map_err(|error| CacheError::Io { path: path.clone(), source: error.into() })?;
+        if std::mem::take(&mut self.note.place_is_users) {
+            let aside = Some(self.set_aside(&path, note::NAME)?);
+            let path = format!("{}/{}", self.shown, note::NAME);
+            self.publication.published.push(Published { path, action: ResultAction::ReplacedEdited, aside });
+        }
         self.checkout.write(&path, &bytes)?;
         self.note.is_reliable = true;
         Ok(())
@@ -317,7 +323,7 @@ impl<'a> Publisher<'a> {
             }
             match now {
                 Occupant::Same => break,
-                Occupant::Users => aside = Some(self.set_aside(work)?),
+                Occupant::Users => aside = Some(self.set_aside(&work.target, &work.wanted.path)?),
                 Occupant::Absent | Occupant::Ours(..) => {}
             }
             match self.checkout.put(&copy) {
@@ -332,13 +338,12 @@ impl<'a> Publisher<'a> {
         Ok((action, aside))
     }
 
-    /// Moves what occupies a result's place to a free name beside it; returns that name.
-    fn set_aside(&mut self, work: &Work) -> Result<String, CacheError> {
-        let path = &work.wanted.path;
+    /// Moves what occupies the place of a result, or of the note, to a free name beside it; returns that name.
+    fn set_aside(&mut self, target: &Path, path: &str) -> Result<String, CacheError> {
         let names =
             std::iter::once(format!("{path}.edited")).chain((2..).map(|number: u64| format!("{path}.edited-{number}")));
         let folder = self.folder.clone();
-        let to = self.checkout.set_aside(&work.target, names.map(|name| folder.join(name)))?;
+        let to = self.checkout.set_aside(target, names.map(|name| folder.join(name)))?;
         let below = to.strip_prefix(&self.folder).unwrap_or(&to);
         Ok(format!("{}/{}", self.shown, below.display()))
     }

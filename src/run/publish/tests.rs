@@ -236,6 +236,19 @@ fn a_lost_result_keeps_no_other_from_its_place_and_its_copy_in_the_project_stays
     assert_eq!(files_below(&base.path().join("project/results/p")), again.1);
 }
 
+#[test]
+fn an_empty_folder_that_the_user_adds_to_a_result_is_an_edit() {
+    let base = folder();
+    let cache = Cache::open(&base.path().join("cache")).unwrap();
+    let [one, two] = ["1", "2"].map(|text| store(&cache, &Files::from([("x".to_owned(), text.to_owned())])));
+    publish(&cache, base.path(), &[("small", &one)]);
+    let results = base.path().join("project/results/p");
+    fs::create_dir(results.join("small/mine")).unwrap();
+    let publication = publish(&cache, base.path(), &[("small", &two)]);
+    assert_eq!(publication.published[0].aside.as_deref(), Some("results/p/small.edited"));
+    assert!(results.join("small.edited/mine").is_dir() && !results.join("small/mine").exists());
+}
+
 fn manifest(base: &Path, artifact: &Artifact) -> PathBuf {
     let name = artifact.digest.to_string();
     base.join("cache/manifests").join(&name[..1]).join(format!("{name}.json"))

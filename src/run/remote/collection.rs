@@ -35,7 +35,7 @@ pub(crate) enum RemoteGcError {
     #[error(transparent)]
     Uses(#[from] GcError),
     /// The remote cache failed.
-    #[error("{0} What was removed by then nobody needed, and all that is left is whole; collect again later.")]
+    #[error("{0} Nothing that is needed was removed by then, and all that is left is whole: collect again later.")]
     Remote(#[from] RemoteError),
     /// Others may be about to use what goes.
     #[error(

@@ -14,3 +14,4 @@ pub use remote_use::{RemoteConfig, RemoteUse};
 
 pub(crate) use collection::{RemoteGcOptions, collect};
 pub(crate) use remote_use::open;
+pub(crate) use reported::differing;

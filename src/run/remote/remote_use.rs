@@ -22,9 +22,9 @@ const QUESTIONS: usize = 16;
 /// Fetches under way at once; each has several requests.
 const FETCHES: usize = 3;
 /// Consequence of a failure while results are looked for.
-const MADE_HERE: &str = "What it has is made here.";
+const MADE_HERE: &str = "Results that it may have are made here.";
 /// Consequence of a failure while results are pushed.
-const NOT_PUSHED: &str = "Results are here, and not all are there: `athanor cache push` puts them there.";
+const NOT_PUSHED: &str = "All results are in the cache here: `athanor cache push` pushes those that are not there.";
 
 /// Configuration of a remote cache.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl RemoteUse {
             && let Err(error) = remote.pull(&self.cache, result, &self.fetched)
         {
             // What was needed is here.
-            self.tell(&error, "It is asked again next time.");
+            self.tell(&error, "The result is here, and the next run asks for it again.");
         }
     }
 

@@ -79,7 +79,7 @@ impl<'s> Execution<'s> {
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(interrupter(Arc::clone(cache), sender.clone(), Arc::clone(&may_start)));
         let versions = session.ask_versions()?;
-        let last_run = LastRun::read(&session.snapshots, cache);
+        let last_run = session.last_run();
         let previous = session.history.last_run()?;
         let log = session.history.begin(cache, previous.as_ref(), Timestamp::now())?;
         let RunLog { run, folder, .. } = &log;
@@ -225,8 +225,10 @@ impl<'s> Execution<'s> {
 
     fn summarise(&self, pass: &PassResult, registered: Option<RegisteredRun>) -> Result<(), CacheError> {
         let Session { history, snapshots, plan_key, project, .. } = self.session;
-        let nothing_new = registered.is_none();
+        // A plan without instances has nothing new either, and uses no more what the one before used.
+        let nothing_new = registered.is_none() && self.last_run.is_for(plan_key);
         if nothing_new && self.last_run.list().is_some_and(|list| history.is_listed(list)) {
+            self.last_run.note_record_folders(snapshots, &project.cache);
             return Ok(());
         }
         let settled = pass.fingerprints.iter().zip(&pass.outputs);

@@ -19,7 +19,7 @@ mod withheld;
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use athanor_cache::{Cache, CacheError, Exclusions};
@@ -119,7 +119,7 @@ pub struct Session<'a> {
     history: History,
     snapshots: SnapshotFiles,
     wanted: Vec<InstanceId>,
-    mentions: Mentions,
+    mentions: OnceLock<Mentions>,
     /// Folders that are no content of the project, absolute.
     closed: Vec<PathBuf>,
     /// Entries of the project's folders that are no content.
@@ -184,9 +184,6 @@ impl<'a> Session<'a> {
         project.cache.recover_wal()?;
         let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
-        let mentions = project_reads::mentions(plan, &wanted, &project.folder, |words| {
-            project_reads::project_files(words, &project.folder, project.cache.root())
-        });
         // Neither is content of the project, wherever in it they lie.
         let closed = vec![project.cache.root().to_owned(), project.folder.join(&project.results)];
         let exclusions = Arc::new(Exclusions::of_project(&project.folder, &closed)?);
@@ -194,7 +191,17 @@ impl<'a> Session<'a> {
         // Where that does not succeed, the pipeline is one that has not run yet.
         let _ = history.take_over_moved();
         let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions, closed, exclusions })
+        Ok(Session {
+            plan,
+            plan_key: *key,
+            project,
+            history,
+            snapshots,
+            wanted,
+            mentions: OnceLock::new(),
+            closed,
+            exclusions,
+        })
     }
 
     /// History of the pipeline.
@@ -252,10 +259,10 @@ impl<'a> Session<'a> {
         remote: Option<&RemoteUse>,
         force: &HashSet<InstanceId>,
     ) -> Result<Statuses, RunError> {
+        let last_run = self.last_run();
         let contents = self.read_sources(&|_, _| {})?;
         let versions = self.last_versions();
         let inputs = self.inputs(&contents, &versions);
-        let last_run = LastRun::read(&self.snapshots, &self.project.cache);
         let order: Vec<InstanceId> = self.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
         let unchanged = last_run.unchanged(&self.plan_key, &inputs, &order);
         let earlier = EarlierRuns {
@@ -285,11 +292,28 @@ impl<'a> Session<'a> {
         Ok(execution.finish(executed)?)
     }
 
+    /// Summary of the last run.
+    fn last_run(&self) -> LastRun {
+        // The reads of commands besides their inputs are needed next, and are found meanwhile.
+        let read = || LastRun::read(&self.snapshots, &self.project.cache);
+        rayon::join(read, || self.mentions()).0
+    }
+
+    /// Reads of commands in the project besides their inputs.
+    fn mentions(&self) -> &Mentions {
+        self.mentions.get_or_init(|| {
+            let Project { folder, cache, .. } = self.project;
+            project_reads::mentions(self.plan, &self.wanted, folder, |words| {
+                project_reads::project_files(words, folder, cache.root())
+            })
+        })
+    }
+
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
         let Project { folder, cache, .. } = self.project;
         let (exclusions, closed, snapshots) = (&self.exclusions, &self.closed, &self.snapshots);
         let reading = Reading { project: folder, cache, exclusions, closed, snapshots };
-        Contents::read(self.plan, &self.wanted, &self.mentions, &reading, progress)
+        Contents::read(self.plan, &self.wanted, self.mentions(), &reading, progress)
     }
 
     /// Whether what instances compute from depends on version commands and images, for which only a run asks.
@@ -325,7 +349,7 @@ impl<'a> Session<'a> {
     /// Variables of the user's that scripts of the instances in `ids` name and do not get.
     fn withheld(&self, ids: &[InstanceId], contents: &Contents) -> Withheld {
         let Project { folder, variables, .. } = self.project;
-        Withheld::find(self.plan, ids, &self.mentions, contents, folder, variables)
+        Withheld::find(self.plan, ids, self.mentions(), contents, folder, variables)
     }
 
     /// Messages about variables of the user's that scripts of the instances in `ids` name and do not get.
@@ -353,7 +377,7 @@ impl<'a> Session<'a> {
     }
 
     fn inputs<'s>(&'s self, contents: &'s Contents, versions: &'s Versions) -> Inputs<'s> {
-        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents, versions }
+        Inputs { plan: self.plan, project: &self.project.folder, mentions: self.mentions(), contents, versions }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

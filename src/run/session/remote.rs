@@ -13,7 +13,7 @@ use crate::run::attempts::backend::BackendEvent;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
 use crate::run::engine::time_limit::TimeEnds;
-use crate::run::remote::RemoteUse;
+use crate::run::remote::{RemoteUse, differing};
 use crate::run::session::second_pass::SecondPass;
 use crate::run::state::journal::Journal;
 use crate::run::state::outputs::{Outputs, UpToDate};
@@ -147,16 +147,11 @@ pub(super) fn finish_pushes(
         journal.record(RunEvent::Notice { message });
     }
     if state.differing > 0 {
-        let message = format!(
-            "{} of other bytes for the same work {} at {address} already, and stayed there",
-            count(state.differing, "result"),
-            if state.differing == 1 { "was" } else { "were" }
-        );
-        journal.record(RunEvent::Notice { message });
+        journal.record(RunEvent::Notice { message: differing(state.differing, &address) });
     }
     if state.failures > 0 || is_stopped {
         let left = count(state.failures + if is_stopped { state.left } else { 0 }, "result");
-        let message = format!("{left} not pushed to {address}; `athanor cache push` pushes what is not there");
+        let message = format!("{left} not pushed to {address}: `athanor cache push` pushes what is not there");
         journal.record(RunEvent::Notice { message });
     }
 }

@@ -25,15 +25,17 @@ pub(super) fn encode<H: Serialize, T: Serialize + Sync>(head: H, values: &[T]) -
     Some([length.as_slice(), &head].into_iter().chain(chunks.iter().map(Vec::as_slice)).collect::<Vec<_>>().concat())
 }
 
-/// Reads bytes of [`encode`], of the values only those that `keep` accepts; `None` for other bytes.
-pub(super) fn decode<H, T>(bytes: &[u8], keep: impl Fn(&T) -> bool + Sync) -> Option<(H, Vec<T>)>
+/// Reads bytes of [`encode`], of the values only those that `keep`, which is made with the head, accepts; `None` for other bytes.
+pub(super) fn decode<H, T, K>(bytes: &[u8], keep: impl FnOnce(&H) -> K) -> Option<(H, Vec<T>)>
 where
     H: DeserializeOwned,
     T: DeserializeOwned + Send,
+    K: Fn(&T) -> bool + Sync,
 {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (head, mut rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     let Head { head, lengths } = rmp_serde::from_slice::<Head<H>>(head).ok()?;
+    let keep = keep(&head);
     let mut chunks = Vec::with_capacity(lengths.len());
     for length in lengths {
         chunks.push(rest.split_off(..length)?);
@@ -43,8 +45,10 @@ where
         values.retain(&keep);
         Some(values)
     };
-    let chunks: Option<Vec<Vec<T>>> = chunks.into_par_iter().map(read).collect();
-    Some((head, chunks?.into_iter().flatten().collect()))
+    let chunks = chunks.into_par_iter().map(read).collect::<Option<Vec<Vec<T>>>>()?;
+    let mut values = Vec::with_capacity(chunks.iter().map(Vec::len).sum());
+    chunks.into_iter().for_each(|mut chunk| values.append(&mut chunk));
+    Some((head, values))
 }
 
 #[cfg(test)]
@@ -56,12 +60,14 @@ mod tests {
         for count in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             let values: Vec<String> = (0..count).map(|number| number.to_string()).collect();
             let bytes = encode(("head", count), &values).unwrap();
-            let read = decode::<(String, usize), String>(&bytes, |_| true);
+            let read = decode::<(String, usize), String, _>(&bytes, |_| |_: &_| true);
             assert_eq!(read, Some((("head".to_owned(), count), values)));
-            let (_, odd) = decode::<(String, usize), String>(&bytes, |value| value.ends_with('1')).unwrap();
-            assert!(odd.iter().all(|value| value.ends_with('1')));
+            let ends_with_1 = |value: &String| value.ends_with('1');
+            let (_, odd) = decode::<(String, usize), String, _>(&bytes, |_| ends_with_1).unwrap();
+            assert!(odd.iter().all(ends_with_1));
             for at in 0..bytes.len().min(50) {
-                assert_eq!(decode::<(String, usize), String>(&bytes[..at], |_| true), None, "{count} cut at {at}");
+                let cut = decode::<(String, usize), String, _>(&bytes[..at], |_| |_: &_| true);
+                assert_eq!(cut, None, "{count} cut at {at}");
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use athanor_cache::{Cache, Content, ContentStamp, Digest, FileStamp};
+use athanor_cache::{Cache, Content, ContentStamp, Digest, FileStamp, RecordFolders};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{InputSource, InstanceId, Plan};
@@ -18,6 +18,8 @@ use crate::run::state::snapshot_file::SnapshotFiles;
 
 /// Name of the file.
 const NAME: &str = "recall";
+/// Number of results from which on the folders of records are looked at before each record: fewer records are as fast.
+const MANY: usize = 512;
 
 /// Results of a pipeline's instances in the last run.
 #[derive(Default)]
@@ -25,11 +27,13 @@ pub struct LastRun {
     head: Head,
     /// Results that are unchanged, by the number of their instance.
     results: Vec<InstanceResult>,
+    /// Folders of records as they were before these were looked at, where that may save the look at each the next time.
+    record_folders: Option<RecordFolders>,
     index: OnceLock<Index>,
 }
 
 /// Summary of a run as a whole.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 struct Head {
     /// Newest run that is summarised.
     last_run: Option<RunId>,
@@ -39,6 +43,10 @@ struct Head {
     plan: Option<Digest>,
     /// Contents of the project's files, by path as written.
     contents: HashMap<String, Content>,
+    /// Folders of records at a time when the records were those that are summarised.
+    record_folders: Option<RecordFolders>,
+    /// Number of results.
+    count: usize,
 }
 
 /// Result of one instance.
@@ -84,15 +92,33 @@ impl LastRun {
     /// Reads the summary, without results that have changed in the cache since. The metadata of records and outputs is checked;
     /// only those whose metadata changed are read.
     pub fn read(snapshots: &SnapshotFiles, cache: &Cache) -> LastRun {
-        let holds = |result: &InstanceResult| {
-            let mut outputs = result.outputs.iter().zip(&result.evidence);
-            cache.record_stamp(&result.fingerprint) == Some(result.stamp)
-                && result.outputs.len() == result.evidence.len()
-                && outputs.all(|(output, evidence)| cache.is_present(&output.artifact, evidence))
+        let mut record_folders = None;
+        let keep = |head: &Head| {
+            let are_same = head.record_folders.as_ref().is_some_and(|then| cache.record_folders() == *then);
+            let known = || head.record_folders.clone().filter(|_| are_same);
+            record_folders = known().or_else(|| (head.count >= MANY).then(|| cache.settled_record_folders()).flatten());
+            move |result: &InstanceResult| {
+                let mut outputs = result.outputs.iter().zip(&result.evidence);
+                (are_same || cache.record_stamp(&result.fingerprint) == Some(result.stamp))
+                    && result.outputs.len() == result.evidence.len()
+                    && outputs.all(|(output, evidence)| cache.is_present(&output.artifact, evidence))
+            }
         };
         let bytes = snapshots.read(NAME, &key());
-        let stored = bytes.and_then(|bytes| chunked::decode(&bytes, holds));
-        stored.map_or_else(LastRun::default, |(head, results)| LastRun { head, results, index: OnceLock::new() })
+        let Some((head, results)) = bytes.and_then(|bytes| chunked::decode(&bytes, keep)) else {
+            return LastRun::default();
+        };
+        LastRun { head, results, record_folders, index: OnceLock::new() }
+    }
+
+    /// Notes the folders of records, after a run that made nothing, where the summary lacks them: when it was written they had just
+    /// changed.
+    pub fn note_record_folders(&self, snapshots: &SnapshotFiles, cache: &Cache) {
+        let are_news = self.record_folders.is_some() && self.record_folders != self.head.record_folders;
+        if are_news && self.record_folders.as_ref() == Some(&cache.record_folders()) {
+            let head = Head { record_folders: self.record_folders.clone(), ..self.head.clone() };
+            write(snapshots, head, &self.results);
+        }
     }
 
     /// Results of the instances in `order` (producers first) that have the same inputs as in that run, by instance. `plan_key` is
@@ -102,7 +128,7 @@ impl LastRun {
     /// outputs of its producers. Where all of these are unchanged, so is the fingerprint, and it need not be computed.
     pub fn unchanged(&self, plan_key: &PlanKey, inputs: &Inputs<'_>, order: &[InstanceId]) -> Vec<Option<UpToDate>> {
         let mut settled: Vec<Option<UpToDate>> = vec![None; inputs.plan.instances.len()];
-        if self.head.plan != Some(plan_key.0) {
+        if !self.is_for(plan_key) {
             return settled;
         }
         let mut by_number: Vec<Option<&InstanceResult>> = vec![None; settled.len()];
@@ -162,6 +188,11 @@ impl LastRun {
         self.head.last_run.as_ref() == run
     }
 
+    /// Whether it is about the plan with this key.
+    pub fn is_for(&self, plan_key: &PlanKey) -> bool {
+        self.head.plan == Some(plan_key.0)
+    }
+
     /// Stamp of the list of what the pipeline used when this was written.
     pub fn list(&self) -> Option<&FileStamp> {
         self.head.list.as_ref()
@@ -193,10 +224,15 @@ impl LastRun {
         };
         let results: Vec<InstanceResult> = results.filter_map(entry_of).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();
-        let head = Head { last_run, list, plan: Some(plan_key.0), contents };
-        if let Some(bytes) = chunked::encode(head, &results) {
-            snapshots.write(NAME, &key(), &bytes);
-        }
+        let record_folders = self.record_folders.clone().filter(|before| *before == cache.record_folders());
+        let head = Head { last_run, list, plan: Some(plan_key.0), contents, record_folders, count: results.len() };
+        write(snapshots, head, &results);
+    }
+}
+
+fn write(snapshots: &SnapshotFiles, head: Head, results: &[InstanceResult]) {
+    if let Some(bytes) = chunked::encode(head, results) {
+        snapshots.write(NAME, &key(), &bytes);
     }
 }
 
@@ -206,5 +242,5 @@ fn sources(plan: &Plan, id: InstanceId) -> impl Iterator<Item = InputSource> + '
 
 /// Key of the format.
 fn key() -> Digest {
-    Digest::of(b"athanor recall 4")
+    Digest::of(b"athanor recall 5")
 }

@@ -29,8 +29,8 @@ impl SnapshotFiles {
     pub fn read(&self, name: &str, key: &Digest) -> Option<Vec<u8>> {
         let mut bytes = read_own(&self.folder.join(name))?;
         let seal: [u8; 64] = *bytes.strip_prefix(MAGIC)?.first_chunk()?;
-        let body = bytes.split_off(MAGIC.len() + seal.len());
-        (seal == seal_of(key, &body)).then_some(body)
+        bytes.drain(..MAGIC.len() + seal.len());
+        (seal == seal_of(key, &bytes)).then_some(bytes)
     }
 
     /// Removes the file `name`, for whatever key.

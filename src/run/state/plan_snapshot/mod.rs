@@ -202,7 +202,7 @@ fn has_secret(work: &Work) -> bool {
             let CommandLine { line, identity, mentions, in_place, shell, context, env, versions, container, .. } =
                 &**command;
             in_text(line)
-                || in_text(identity)
+                || identity.as_ref().is_some_and(in_text)
                 || mentions.iter().chain(in_place).any(in_text)
                 || shell.written().is_some_and(|shell| !secrets::secrets(shell).is_empty())
                 || env.iter().any(|variable| in_text(&variable.value))
@@ -215,7 +215,7 @@ fn has_secret(work: &Work) -> bool {
 
 /// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.
 fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides, surroundings: &Surroundings) -> Option<Plan> {
-    let (header, instances) = chunked::decode::<PlanHeader, Instance>(bytes, |_| true)?;
+    let (header, instances) = chunked::decode::<PlanHeader, Instance, _>(bytes, |_| |_: &_| true)?;
     let PlanHeader { name, sources, results, stages, vars, warnings } = header;
     let graph = graph(&instances);
     let texts = source_texts(source, overrides, surroundings);
