@@ -41,6 +41,7 @@ pub mod fatal_errors;
 #[doc(hidden)]
 pub mod gpu;
 pub mod guide;
+mod heap;
 pub mod language;
 mod metric_names;
 pub mod plan;

@@ -13,7 +13,7 @@ use crate::cli::{Exit, FAILED, UP_TO_DATE, line_width, load, print, project, rem
 use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::plan::Selector;
-use crate::run::gc::{self, GcOptions, GcOutcome, OutOfReach, name_of};
+use crate::run::gc::{self, GcOptions, GcOutcome, OutOfReach, RebuiltList, name_of};
 use crate::run::remote::RemoteGcOptions;
 use crate::run::state::history::{History, Pins};
 use crate::run::suspects::{self, Suspect};
@@ -104,7 +104,7 @@ fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
             "{kept} what {pipeline} uses: {why}\n    If it is gone for good: athanor cache gc --forget {key}\n"
         );
     }
-    for (pipeline, why) in rebuilt {
+    for RebuiltList { pipeline, why } in rebuilt {
         text += &format!("{} all that {pipeline} ever made: {why}\n", did("kept", "keep"));
     }
     let freed = [

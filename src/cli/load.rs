@@ -14,6 +14,8 @@ use crate::run::inputs::own_results::{check_cache, check_own_results};
 use crate::run::inputs::project_files::check_sources;
 use crate::run::inputs::project_reads::check_named_folders;
 use crate::run::inputs::surroundings::{LookUp, read_text};
+use crate::run::inputs::unfollowed_links::check_links;
+use crate::run::inputs::unmatched_patterns::check_patterns;
 use crate::run::inputs::unmentioned_outputs::check_outputs;
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot::CachedPlan;
@@ -70,6 +72,9 @@ pub(super) fn check(
         if has_files {
             check_named_folders(plan, &project, &mut found);
             check_outputs(plan, &project, &mut found);
+            check_links(plan, &project, &mut found);
+            let closed = [project.join(&settings.cache.value), project.join(&settings.results.value)];
+            check_patterns(plan, &project, &closed, &mut found);
         }
     }
     let plan = compiled.ok().filter(|_| found.is_empty());

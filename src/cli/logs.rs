@@ -5,11 +5,14 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use athanor_cache::Digest;
+
 use crate::cli::arguments::LogsCommand;
 use crate::cli::project::InspectedProject;
 use crate::cli::{Exit, UP_TO_DATE, load, lost_output, print, project};
 use crate::escape::{escape, escape_lines};
 use crate::plan::InstanceId;
+use crate::report::{KnownResults, results_now};
 use crate::run::Session;
 use crate::run::state::history::{Ledger, LedgerEntry};
 use crate::settings::Settings;
@@ -26,10 +29,16 @@ pub(super) fn logs(settings: &Settings, command: &LogsCommand) -> Result<u8, Exi
         return follow(&session, &targets);
     }
     let ledger = session.ledger().map_err(Exit::failed)?;
+    let overrides = &command.pipeline.overrides;
+    // The newest log may be one of other variables. What cannot be known of the results under these changes nothing.
+    let of_variables = !overrides.set.is_empty() || !overrides.vars.is_empty();
+    let results = if of_variables { results_now(&session).unwrap_or_default() } else { KnownResults::new() };
     let several = targets.len() > 1;
     for id in targets {
         let name = &plan.instances[id.index()].name;
-        let log = Remembered::of(&session, &ledger, name).read(&project);
+        let mut remembered = Remembered::of(&session, &ledger, name);
+        results.get(name).into_iter().for_each(|result| remembered.turn_to(result.fingerprint));
+        let log = remembered.read(&project);
         let name = escape(name);
         if several {
             print(&format!("==> {name} <==\n"))?;
@@ -62,6 +71,14 @@ impl Remembered {
         let entry = ledger.instances.get(name).cloned().unwrap_or_default();
         let in_run = entry.log.as_ref().map(|(run, path)| session.history().run_folder_called(run).join(path));
         Remembered { entry, in_run }
+    }
+
+    /// Takes the log of the result with this fingerprint for the newest one, if that is of other work.
+    fn turn_to(&mut self, fingerprint: Digest) {
+        if self.entry.unfinished.or(self.entry.fingerprint) != Some(fingerprint) {
+            self.entry = LedgerEntry { fingerprint: Some(fingerprint), ..LedgerEntry::default() };
+            self.in_run = None;
+        }
     }
 
     /// The log; `None` if there is none.

@@ -11,7 +11,7 @@ use athanor_remote::{CollectionPlan, RemoteError, UnneededResult};
 use crate::cli::arguments::TransferCommand;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote_config};
 use crate::escape::escape;
-use crate::run::remote::{RemoteConfig, RemoteGcOptions, RemoteUse};
+use crate::run::remote::{RemoteConfig, RemoteGcOptions, RemoteUse, differing};
 use crate::run::session::transfers::{Pulled, Pushed};
 use crate::run::status::Statuses;
 use crate::run::{RunError, Session};
@@ -50,14 +50,14 @@ pub(super) fn push(settings: &Settings, command: &TransferCommand, unfinished: b
     }
     text += "\n";
     if !report.differing.is_empty() {
-        let many = count(report.differing.len(), "result");
-        text += &format!("note: of {many} there are other bytes for the same work, which stay there\n");
+        text += &format!("note: {}\n", differing(report.differing.len(), &address));
     }
     if unfinished {
         text += &format!("pushed the state of {}\n", count(states, "unfinished instance"));
     }
     if skipped > 0 {
-        text += &format!("{} not up to date, so that there is nothing to push of them\n", are(skipped));
+        let have = if skipped == 1 { "has" } else { "have" };
+        text += &format!("{} not up to date, and {have} no result to push\n", are(skipped));
     }
     print(&text)?;
     unless_failed(&failures)
@@ -85,10 +85,11 @@ pub(super) fn pull(settings: &Settings, command: &TransferCommand, unfinished: b
         let named: Vec<String> = missing.iter().take(SHOWN).map(|name| escape(name).into_owned()).collect();
         let more = missing.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        text += &format!("not there: {}{more}\n", named.join(", "));
+        text += &format!("not in the remote cache: {}{more}\n", named.join(", "));
     }
     if waiting > 0 {
-        text += &format!("{} not asked for, since what they read is not known yet\n", are(waiting));
+        let read = if waiting == 1 { "it reads" } else { "they read" };
+        text += &format!("{} not asked for, since what {read} is not known yet\n", are(waiting));
     }
     print(&text)?;
     unless_failed(&failures)
@@ -99,7 +100,11 @@ fn unless_failed(failures: &[(String, RemoteError)]) -> Result<u8, Exit> {
     if failures.is_empty() {
         return Ok(UP_TO_DATE);
     }
-    let lines: Vec<String> = failures.iter().take(SHOWN).map(|(name, why)| format!("error: {name}: {why}")).collect();
+    let line = |(name, why): &(String, RemoteError)| format!("error: {}: {why}", escape(name));
+    let mut lines: Vec<String> = failures.iter().take(SHOWN).map(line).collect();
+    if failures.len() > SHOWN {
+        lines.push(format!("and {} more", failures.len() - SHOWN));
+    }
     Err(Exit { code: FAILED, ..Exit::wrong(lines.join("\n")) })
 }
 
@@ -151,12 +156,14 @@ fn goes(plan: &CollectionPlan, options: &RemoteGcOptions) -> String {
         text = format!("{verb}:\n{text}");
     }
     for key in plan.doubts.iter().take(SHOWN) {
-        text += &format!(
-            "note: `{key}` is needed and damaged, so that it is not known what it names, and no stored file goes\n"
-        );
+        text +=
+            &format!("note: `{key}` is needed and damaged: which stored files it needs is not known, and none goes\n");
+    }
+    if plan.doubts.len() > SHOWN {
+        text += &format!("  and {} more\n", plan.doubts.len() - SHOWN);
     }
     if !plan.doubts.is_empty() {
-        text += "  help: `athanor cache push --again`, where its result is, mends it\n";
+        text += "  help: `athanor cache push --again`, on a machine that has the result, mends it\n";
     }
     text
 }
@@ -205,7 +212,13 @@ fn progress(does: &'static str) -> impl FnMut(u64, u64) {
 pub(super) fn serve(folder: &Path) -> Result<u8, Exit> {
     let (from, to) = (std::io::stdin().lock(), std::io::stdout().lock());
     match athanor_remote::serve(folder, from, to) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::failed(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let why = "The other side of the connection sends something else than requests";
+            Err(match error.kind() {
+                std::io::ErrorKind::InvalidData => Exit::failed(format!("{why}: {error}.")),
+                _ => Exit::failed(format!("`{}` cannot be served: {error}.", folder.display())),
+            })
+        }
         _ => Ok(UP_TO_DATE),
     }
 }

@@ -1,13 +1,13 @@
 //! Configuration of the remote cache, from settings and variables.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use athanor_remote::TeamKey;
 
 use crate::cli::Exit;
 use crate::escape::escape;
 use crate::run::remote::RemoteConfig;
-use crate::settings::{RemoteMode, Settings};
+use crate::settings::{RemoteMode, Setting, Settings};
 
 /// Variable with the team's key.
 const KEY: &str = "ATHANOR_REMOTE_KEY";
@@ -27,22 +27,30 @@ pub(super) fn config(settings: &Settings) -> Result<Option<RemoteConfig>, Exit> 
         address,
         pushes: settings.remote_mode.value == RemoteMode::ReadWrite,
         push_logs: settings.remote_push_logs.value,
-        team_key: team_key(settings.remote_key_file.value.clone())?,
+        team_key: team_key(&settings.remote_key_file)?,
         variables: variables.filter(|(name, _)| is_of_service(name)).collect(),
         program_there: program.unwrap_or_else(|| "athanor".to_owned()),
     }))
 }
 
 /// The team's key, from its variable or its file.
-fn team_key(file: Option<PathBuf>) -> Result<Option<TeamKey>, Exit> {
+fn team_key(file: &Setting<Option<PathBuf>>) -> Result<Option<TeamKey>, Exit> {
     if let Some(text) = std::env::var_os(KEY).filter(|text| !text.is_empty()) {
         let key = text.to_str().ok_or("it is not UTF-8 text".to_owned()).and_then(TeamKey::new);
-        return key.map(Some).map_err(|why| Exit::wrong(format!("error: the variable `{KEY}`: {why}.")));
+        return key.map(Some).map_err(|why| Exit::wrong(format!("error: the variable `{KEY}`: {why}")));
     }
-    let Some(file) = file else { return Ok(None) };
-    let text = std::fs::read_to_string(&file).map_err(|error| error.to_string());
-    let key = text.and_then(|text| TeamKey::new(&text));
-    let name = file.display().to_string();
-    key.map(Some)
-        .map_err(|why| Exit::wrong(format!("error: the file of `remote.key_file`, `{}`: {why}.", escape(&name))))
+    let Setting { value: Some(path), origin } = file else { return Ok(None) };
+    key_in(path).map(Some).map_err(|why| {
+        let (name, from) = (path.display().to_string(), origin.to_string());
+        Exit::wrong(format!("error: the key file `{}` of `remote.key_file` ({}) {why}", escape(&name), escape(&from)))
+    })
+}
+
+/// The key in a file; the error is the end of a sentence about the file, with what to do.
+fn key_in(path: &Path) -> Result<TeamKey, String> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        format!("cannot be read: {error}\n  help: correct its path, or get the file from your team")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    TeamKey::new(&text).map_err(|why| format!("holds no key: {why}"))
 }

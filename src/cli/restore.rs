@@ -6,7 +6,7 @@ use crate::cli::arguments::RestoreCommand;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, print, project, report};
 use crate::escape::escape;
 use crate::run::state::history::History;
-use crate::run::{RestoreError, RestoreRequest, Restored, RunCommandLine};
+use crate::run::{Destination, RestoreError, RestoreRequest, Restored, RunCommandLine};
 use crate::settings::Settings;
 use crate::view::lines::describe;
 use crate::view::text::count;
@@ -24,12 +24,13 @@ pub(super) fn restore(settings: &Settings, command: &RestoreCommand) -> Result<u
         return Err(Exit::wrong(format!("error: `{name}` is not there, and has no runs")));
     }
     let run = report::chosen(&history, &command.run)?;
-    let to = command.to.as_ref().map(|to| (project.folder.join(to), to.display().to_string()));
-    if let Some((_, name)) = to.as_ref().filter(|(folder, _)| folder.starts_with(project.cache.root())) {
+    let to =
+        command.to.as_ref().map(|to| Destination { folder: project.folder.join(to), shown: to.display().to_string() });
+    if let Some(to) = to.as_ref().filter(|to| to.folder.starts_with(project.cache.root())) {
         let help = "give a folder of your own";
         return Err(Exit::wrong(format!(
             "error: `{}` is in the cache `{}`: {help}",
-            escape(name),
+            escape(&to.shown),
             escape(&project.cache.root().display().to_string())
         )));
     }

@@ -14,11 +14,11 @@ use termion::screen::IntoAlternateScreen;
 
 use crate::cli::arguments::TopCommand;
 use crate::cli::{Exit, UP_TO_DATE, load, print, project, recent_pipeline};
-use crate::report::live::{Feed, LiveData, LiveSource, RunningInstance};
+use crate::report::live::{Feed, LiveData, LiveSource, RunningInstance, WaitingInstance};
 use crate::run::executor::machine::gpus::{GpuLoad, GpuMeter};
 use crate::settings::Settings;
 use crate::view::metrics::telling;
-use crate::view::top::{GpuRow, RunningRow, Screen, draw, plain};
+use crate::view::top::{GpuRow, RunningRow, Screen, WaitingRow, draw, plain};
 
 /// Interval at which keys are waited for, and news.
 const POLL: Duration = Duration::from_millis(250);
@@ -114,6 +114,7 @@ fn screen(data: &LiveData, gpus: &[GpuLoad]) -> Screen {
         memory: load.used.zip(load.gpu.memory),
         busy: load.utilisation,
     };
+    let waiting = |row: &WaitingInstance| WaitingRow { instance: row.instance.clone(), why: row.why.clone() };
     Screen {
         pipeline: report.pipeline.clone(),
         run,
@@ -121,7 +122,7 @@ fn screen(data: &LiveData, gpus: &[GpuLoad]) -> Screen {
         total: live.total,
         left: live.eta.and_then(|left| u64::try_from(left).ok()),
         running: live.running.iter().map(row).collect(),
-        waiting: live.waiting.iter().map(|waiting| (waiting.instance.clone(), waiting.why.clone())).collect(),
+        waiting: live.waiting.iter().map(waiting).collect(),
         gpus: gpus.iter().map(gpu).collect(),
         messages: live.messages.clone(),
         selected: 0,

@@ -25,4 +25,4 @@ pub(crate) mod tensorboard;
 mod timeline;
 
 pub(crate) use gather::{ReportRequest, gather, outcome_name};
-pub(crate) use results::{RunChoice, choose_run, results_now};
+pub(crate) use results::{KnownResults, RunChoice, choose_run, results_now};

@@ -16,12 +16,21 @@ pub(crate) struct Entry {
     pub kind: String,
     /// Documentation.
     pub doc: String,
-    /// Its values that have a meaning of their own: the value, and what it means.
-    pub values: Vec<(String, String)>,
+    /// Its values that have a meaning of their own.
+    pub values: Vec<EntryValue>,
     /// Examples, as they are written.
     pub examples: Vec<String>,
     /// Fields of a mapping.
     pub fields: Vec<Entry>,
+}
+
+/// Value of a parameter.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct EntryValue {
+    /// The value, as it is written.
+    pub value: String,
+    /// Its meaning.
+    pub meaning: String,
 }
 
 /// The parameters in a schema.
@@ -141,7 +150,7 @@ impl Reader<'_> {
     }
 
     /// The values that have a meaning of their own.
-    fn values(&self, schema: &Value, values: &mut Vec<(String, String)>) {
+    fn values(&self, schema: &Value, values: &mut Vec<EntryValue>) {
         let resolved = self.resolved(schema);
         if let Some(items) = resolved.get("items") {
             return self.values(items, values);
@@ -152,8 +161,8 @@ impl Reader<'_> {
             for option in options.iter().filter(|option| !is_null(option)) {
                 let doc = text(option, "description");
                 if option.get("const").is_some() || (several && option.get("$ref").is_none() && !doc.is_empty()) {
-                    let doc = doc.split_whitespace().collect::<Vec<_>>().join(" ");
-                    values.push((self.kind(option), doc));
+                    let meaning = doc.split_whitespace().collect::<Vec<_>>().join(" ");
+                    values.push(EntryValue { value: self.kind(option), meaning });
                 } else {
                     self.values(option, values);
                 }
@@ -288,8 +297,8 @@ mod tests {
     fn values_and_fields_have_their_meaning() {
         let mode = entry(json!({ "anyOf": [{ "$ref": "#/$defs/Mode" }, { "type": "null" }], "default": null }));
         assert_eq!(mode.kind, "a or b, optional");
-        let meanings = [("a", "First."), ("b", "Second.")].map(|(value, doc)| (value.to_owned(), doc.to_owned()));
-        assert_eq!(mode.values, meanings);
+        let value = |value: &str, meaning: &str| EntryValue { value: value.to_owned(), meaning: meaning.to_owned() };
+        assert_eq!(mode.values, [value("a", "First."), value("b", "Second.")]);
         let several = entry(json!({ "type": "array", "items": { "$ref": "#/$defs/Mode" }, "default": ["a"] }));
         assert_eq!((several.kind.as_str(), several.values.len()), ("list of a or b, default [a]", 2));
         let union = entry(json!({ "anyOf": [
@@ -297,7 +306,7 @@ mod tests {
             { "description": "Pairs.", "type": "array", "items": { "prefixItems": [{ "type": "integer" }, { "type": "number" }], "type": "array" } },
         ], "examples": [[[1, 0.5]]] }));
         assert_eq!(union.kind, "a or b or list of [integer, number], optional");
-        assert_eq!(union.values[2], ("list of [integer, number]".to_owned(), "Pairs.".to_owned()));
+        assert_eq!(union.values[2], value("list of [integer, number]", "Pairs."));
         assert_eq!(union.examples, ["[[1, 0.5]]"]);
         let rule = entry(json!({ "anyOf": [{ "$ref": "#/$defs/Rule" }, { "type": "null" }], "default": null }));
         assert_eq!((rule.kind.as_str(), rule.fields.len()), ("mapping, optional", 1));

@@ -5,7 +5,7 @@ use athanor_stages::ports::Arity;
 use athanor_stages::terms::Term;
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
-use crate::view::kind_schema::{Entry, entries};
+use crate::view::kind_schema::{Entry, EntryValue, entries};
 use crate::view::text::{GAP, table};
 
 /// Characters of a line of a kind's page.
@@ -88,7 +88,7 @@ fn shown(entry: &Entry, not_in_fingerprint: &[&str], indent: usize) -> String {
     let mut text = line(indent, &entry.name, &entry.kind);
     let inner = indent + 4;
     text += &wrapped(&entry.doc, inner);
-    for (value, meaning) in &entry.values {
+    for EntryValue { value, meaning } in &entry.values {
         text += &wrapped_from(&format!("{value}: {meaning}"), inner + 2, inner + 6);
     }
     entry.fields.iter().for_each(|field| text += &shown(field, &[], inner));

@@ -70,8 +70,6 @@ struct Row {
     since: Instant,
     /// Its line, unless the screen is full.
     bar: Option<ProgressBar>,
-    /// Columns of that line.
-    width: usize,
     progress: Option<(u64, u64, String)>,
 }
 
@@ -89,7 +87,7 @@ impl TerminalSink {
     }
 
     fn start(&mut self, instance: &str) {
-        let row = Row { since: Instant::now(), bar: None, width: 0, progress: None };
+        let row = Row { since: Instant::now(), bar: None, progress: None };
         self.running.insert(instance.to_owned(), row);
         self.arrange();
     }
@@ -128,7 +126,7 @@ impl TerminalSink {
     fn draw(&mut self, instance: &str) {
         let metric = self.metrics.of_running(instance).into_iter().next();
         let mut metric = metric.map_or_else(String::new, |metric| format!("  {metric}"));
-        let Some(Row { bar: Some(bar), width, progress, .. }) = self.running.get_mut(instance) else { return };
+        let Some(Row { bar: Some(bar), progress, .. }) = self.running.get_mut(instance) else { return };
         let columns = self.size.columns;
         let has_room = |beside: usize| beside + NARROWEST <= columns;
         let mut beside = BESIDE_NAME;
@@ -158,21 +156,22 @@ impl TerminalSink {
         }
         beside += metric.chars().count();
         let name = cut(&escape(instance), columns.saturating_sub(beside).max(SHORTEST));
-        *width = beside + name.chars().count();
         bar.set_message(format!("{name}{metric}"));
     }
 
     /// Draws all lines for a screen of another size.
     fn resize(&mut self, size: ScreenSize) {
         let before = std::mem::replace(&mut self.size, size);
-        let (lines, now) = self.lines_now(before.columns, size.columns.max(1));
+        let lines = self.number_of_lines();
+        // Each is filled up to its end, and the next one follows without a line break: a screen of another width breaks them as one text.
+        let now = (lines * before.columns).div_ceil(size.columns.max(1)).max(1);
         // Lines that a higher screen shows again, of those that a lower one has pushed off its top.
         let again = size.rows.saturating_sub(before.rows).min(self.pushed_off);
-        if now + again > lines {
-            let up = now + again - 1;
-            let down = if lines > 1 { format!("\u{1b}[{}B", lines - 1) } else { String::new() };
+        if now + again != lines {
+            let up = if now + again > 1 { format!("\u{1b}[{}A", now + again - 1) } else { String::new() };
+            let down = "\n".repeat(lines - 1);
             // A terminal that is gone stops the view, not the run.
-            let _ = self.terminal.write_str(&format!("\u{1b}[{up}A\r\u{1b}[J{down}"));
+            let _ = self.terminal.write_str(&format!("{up}\r\u{1b}[J{down}"));
         }
         self.pushed_off = (self.pushed_off - again) + now.saturating_sub(size.rows);
         self.overall.set_style(overall_style(size.columns));
@@ -182,12 +181,18 @@ impl TerminalSink {
         shown.iter().for_each(|name| self.draw(name));
     }
 
-    /// Number of lines as they were drawn on a screen of so many columns `before`, and as a screen with fewer has broken them.
-    fn lines_now(&self, before: usize, columns: usize) -> (usize, usize) {
-        let rows = self.running.values().filter(|row| row.bar.is_some()).map(|row| row.width);
-        // The last line is filled up to its end.
-        let widths: Vec<usize> = rows.chain((!self.more.is_hidden()).then_some(1)).chain([before]).collect();
-        (widths.len(), widths.iter().map(|width| width.div_ceil(columns).max(1)).sum())
+    /// Number of lines as they were drawn.
+    fn number_of_lines(&self) -> usize {
+        let rows = self.running.values().filter(|row| row.bar.is_some()).count();
+        rows + usize::from(!self.more.is_hidden()) + 1
+    }
+
+    /// Draws for another size of the screen, if it has one by now: before anything else is drawn, which would miscount what is there.
+    fn follow_size(&mut self) {
+        let size = ScreenSize::of(&self.terminal);
+        if size != self.size {
+            self.resize(size);
+        }
     }
 
     fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str) {
@@ -246,6 +251,7 @@ fn style(template: &str) -> ProgressStyle {
 
 impl EventSink for TerminalSink {
     fn event(&mut self, event: &Stamped) {
+        self.follow_size();
         self.time_left.event(&event.event, Instant::now());
         match &event.event {
             RunEvent::RunStarted { instances, .. } => self.overall.set_length(*instances as u64),
@@ -294,10 +300,7 @@ impl EventSink for TerminalSink {
     }
 
     fn tick(&mut self) {
-        let size = ScreenSize::of(&self.terminal);
-        if size != self.size {
-            self.resize(size);
-        }
+        self.follow_size();
         self.draw_overall();
         // The run calls often enough: a thread for this could be refused.
         let bars = self.running.values().filter_map(|row| row.bar.as_ref());

@@ -39,13 +39,22 @@ pub(crate) struct Screen {
     /// Instances that run.
     pub running: Vec<RunningRow>,
     /// Instances that wait, with the reason.
-    pub waiting: Vec<(String, String)>,
+    pub waiting: Vec<WaitingRow>,
     /// GPUs.
     pub gpus: Vec<GpuRow>,
     /// Latest messages.
     pub messages: Vec<String>,
     /// Number of the running instance whose log is shown.
     pub selected: usize,
+}
+
+/// Instance that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitingRow {
+    /// Name.
+    pub instance: String,
+    /// Reason, as the end of "waits …".
+    pub why: String,
 }
 
 /// Instance that runs.
@@ -146,10 +155,9 @@ fn draw_running(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
 }
 
 fn draw_waiting(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
-    let longest = screen.waiting.iter().map(|(instance, _)| instance.chars().count()).max().unwrap_or(0);
+    let longest = screen.waiting.iter().map(|row| row.instance.chars().count()).max().unwrap_or(0);
     let name = longest.min(usize::from(area.width) * 3 / 5);
-    let row =
-        |(instance, why): &(String, String)| Row::new(vec![fitting(instance, name), format!("waits {}", escape(why))]);
+    let row = |row: &WaitingRow| Row::new(vec![fitting(&row.instance, name), format!("waits {}", escape(&row.why))]);
     let table = Table::new(screen.waiting.iter().map(row), [columns(name), Constraint::Fill(1)]);
     frame.render_widget(table.block(framed(format!("waiting {}", screen.waiting.len()))), area);
 }
@@ -225,6 +233,10 @@ pub(crate) fn plain(screen: &Screen, width: u16, height: u16) -> String {
 mod tests {
     use super::*;
 
+    fn waiting(instance: &str, why: &str) -> WaitingRow {
+        WaitingRow { instance: instance.to_owned(), why: why.to_owned() }
+    }
+
     fn screen() -> Screen {
         let running = |instance: &str, node: Option<&str>| RunningRow {
             instance: instance.to_owned(),
@@ -243,8 +255,8 @@ mod tests {
             left: Some(90_000),
             running: vec![running("model[fold=0]", None), running("model[fold=1]", None)],
             waiting: vec![
-                ("model[fold=2]".to_owned(), "for free CPUs, memory or GPUs".to_owned()),
-                ("report".to_owned(), "for model[fold=0] and 4 more".to_owned()),
+                waiting("model[fold=2]", "for free CPUs, memory or GPUs"),
+                waiting("report", "for model[fold=0] and 4 more"),
             ],
             gpus: vec![GpuRow {
                 id: "0".to_owned(),
@@ -277,7 +289,7 @@ mod tests {
     #[test]
     fn long_names_lose_their_middle() {
         let mut screen = screen();
-        screen.waiting[0].0 = "validation_prediction[model=densenet121,fold=0,seed=1]".to_owned();
+        screen.waiting[0].instance = "validation_prediction[model=densenet121,fold=0,seed=1]".to_owned();
         screen.running[0].instance = "model[model=densenet121,fold=1]".to_owned();
         let shown = plain(&screen, 80, 24);
         assert!(shown.contains("fold=0,seed=1] waits for free CPUs") && shown.contains("fold=1] ████"), "{shown}");

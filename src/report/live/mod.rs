@@ -18,7 +18,7 @@ use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 
 use crate::run::control::ControlRequest;
-pub(crate) use feed::{Feed, LiveData, RunningInstance};
+pub(crate) use feed::{Feed, LiveData, RunningInstance, WaitingInstance};
 use guard::Guard;
 use server::{ALIVE, POLL, Question, Site};
 
