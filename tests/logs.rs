@@ -102,3 +102,20 @@ fn a_log_is_followed_from_another_terminal_until_its_stage_has_ended() {
     // Where nothing runs it is as without.
     assert_eq!(project.athanor(&["logs", "-f", "p.yaml", "a"]).out, "so far\nmore\nend");
 }
+
+#[test]
+fn with_other_variables_a_log_is_that_of_their_result() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nvars: { v: 1 }\nstages:\n  a:\n    kind: command\n    run: echo printed ${{ vars.v }}; echo > ${{ outputs.o }}; [ ${{ vars.v }} != 4 ]\n    \
+         outputs: { o: o.txt }\n",
+    );
+    let with = |value: &str| project.athanor(&["logs", "p.yaml", "a", "--set", &format!("v={value}")]).out;
+    for value in ["1", "2", "3"] {
+        assert_eq!(project.run(&["--set", &format!("v={value}")]).code, 0);
+    }
+    assert_eq!(["1", "2", "3"].map(with), ["printed 1\n", "printed 2\n", "printed 3\n"]);
+    assert_eq!(log(&project), "printed 3\n", "the newest one");
+    // What failed last says why, and has no result.
+    assert_eq!(project.run(&["--set", "v=4"]).code, 1);
+    assert_eq!(["4", "2", "5"].map(with), ["printed 4\n", "printed 2\n", "printed 4\n"]);
+}

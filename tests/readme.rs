@@ -45,6 +45,8 @@ fn every_command_of_the_readme_runs() {
     assert!(commands > 15 && shown == 2, "{commands} commands, {shown} outputs");
     let summary = std::fs::read_to_string(folder.path().join("results/demo/summary.csv")).unwrap();
     assert!(macro_f1(&summary) >= if is_whole { LEARNED } else { 0.0 }, "{summary}");
+    // With the read-only folders of stored results in it.
+    athanor_cache::remove_tree(folder.path()).unwrap();
 }
 
 /// Copies the pipelines; the demo's is cut short unless all of it `is_whole`.

@@ -64,6 +64,9 @@ fn a_comparison_of_text_with_numbers_is_an_error() {
         ("year > \"x\"", "column `year`, which holds numbers, with text", "`year|string`"),
         ("Id == \"a\" or year in [\"2018\"]", "column `year`, which holds numbers, with text", "without quotes"),
         ("note == year", "column `note`, which holds text", "|float"),
+        ("year is gt(\"2018\")", "column `year`, which holds numbers, with text", "Write `2018` without quotes"),
+        ("note is eq(3)", "column `note`, which holds text (row 2 has `x`), with a number", "`note|float`"),
+        ("year is in([\"2018\"])", "column `year`, which holds numbers, with text", "without quotes"),
         ("not 3 in note|split", "compares a number with text of the column `note`", "quotes"),
         ("year|int == \"2019\"", "compares a number with text of the column `year`", "quotes"),
         ("\"20\" in year", "column `year` holds numbers, in which nothing is `in`", "`year|string`"),
@@ -90,6 +93,50 @@ fn names_that_expressions_do_not_know_are_found_before() {
     }
 }
 
+/// For pandas NaN is a cell without a value, and compares with nothing.
+#[test]
+fn texts_that_are_no_numbers_are_told_or_replaced() {
+    let table = "Id,score,note\na,nan,x\nb,0.7,12\nc,NaN,-inf\nd,,0.5\ne,1e3,inf\n";
+    for (keep, expected) in [
+        ("score|float(0) > 0.5", "be"),
+        ("score|float(0) <= 0.5", "acd"),
+        ("score|float(default=-1) == -1", "acd"),
+        ("note|float(0) > 1", "be"),
+        ("note|float(1) < 0", "c"),
+        ("note|int(7) == 7", "ace"),
+        ("score == \"nan\" or score == \"NaN\"", "ac"),
+        ("note is in([\"x\", \"12\"])", "ab"),
+    ] {
+        assert_eq!(kept(keep, table).as_deref(), Ok(expected), "{keep}");
+    }
+    for (keep, row, expected) in [
+        ("score|float > 0.5", 2, "`nan` is no number; `|float(0)` takes 0 in its place"),
+        ("score == \"nan\" or score == \"NaN\" or score|float > 0.5", 5, "an empty cell is no number; `|float(0)`"),
+        ("note|int > 1", 2, "`x` is no number; `|int(0)` takes 0 in its place"),
+        ("note == \"x\" or note|int > 1", 4, "`-inf` is no number; `|int(0)` takes 0 in its place"),
+        ("[note]|first|bool", 2, "`x` is text, which is neither true nor false"),
+    ] {
+        let said = kept(keep, table).unwrap_err().replace("\n        ", " ");
+        assert!(said.contains(&format!("row {row}: ")) && said.contains(expected), "{keep}: {said}");
+    }
+}
+
+/// The name `row` is that of the whole row, whether or not a column has it.
+#[test]
+fn the_row_is_none_of_its_cells() {
+    for (table, advice) in [("Id,row\na,7\nb,8\n", "`row[\"row\"]`"), ("Id,x\na,7\nb,8\n", "`row[\"a name\"]`")] {
+        for keep in ["row > 7", "7 < row", "row", "not row", "row == 8", "row in [8]", "Id == \"a\" or row is gt(7)"] {
+            let said = kept(keep, table).unwrap_err().replace("\n        ", " ");
+            assert!(said.contains("`row` is the whole row") && said.contains(advice), "{keep}: {said}");
+        }
+    }
+    let table = "Id,row\na,7\nb,8\n";
+    assert_eq!(kept("row[\"row\"] > 7", table).as_deref(), Ok("b"));
+    assert_eq!(kept("row.row > 7 and \"row\" in row", table).as_deref(), Ok("b"));
+    let said = kept("row[\"row\"]", table).unwrap_err();
+    assert!(said.contains("`row[\"row\"] != 0`"), "{said}");
+}
+
 /// A column of `True` and `False`, as `label_table` writes one.
 const EXTERNAL: &str = "Id,External,flag\na,False,0\nb,True,1\nc,,0\n";
 
@@ -100,6 +147,7 @@ fn columns_of_words_for_true_are_text() {
         ("External != \"True\"", "ac"),
         ("External|lower == \"false\"", "a"),
         ("flag == true", "b"),
+        ("flag|bool", "b"),
         ("External in [\"True\", \"\"]", "bc"),
     ] {
         assert_eq!(kept(keep, EXTERNAL).as_deref(), Ok(expected), "{keep}");
@@ -116,6 +164,9 @@ fn columns_of_words_for_true_are_text() {
         ("External != (flag == 1)", truth, advice),
         ("External is true", truth, advice),
         ("External in [true]", truth, advice),
+        ("External|bool", truth, advice),
+        ("flag == 1 and not External|bool", truth, advice),
+        ("External|trim|bool", "text stands in the place of a condition", "Compare it"),
         ("Id", "column `Id` holds text, which is neither true nor false", "`Id != \"\"`"),
         ("Id == true", "the column `Id` holds text or numbers, which are no truth values", "in quotes"),
         ("External|lower", "text stands in the place of a condition", "Compare it"),

@@ -83,7 +83,7 @@ fn labels_are_read_in_the_shapes_in_which_they_come() {
             &["id=filename", "target=label", "separator='|'"],
         ),
         (
-            "filename;label\na.png;cat,big bird\nb.tif;dog\nc.jpg;\n",
+            "filename;label\na .png;cat,big bird\nb.tif;dog\nc.jpg;\n",
             &["id=filename", "target=label", "separator=','", "strip_extension=true"],
         ),
         ("Id\tTarget\na\tcat/2\nb\tdog\nc\t\n", &["separator=/"]),
@@ -133,8 +133,14 @@ fn names_that_blanks_cut_apart_are_warned_of() {
     let outcome = project.run(&["--set", "classes=from_table", "--set", "separator=' '"]);
     let told = "the classes `Golden` and `Retriever` stand only beside each other";
     assert!(outcome.code == 0 && outcome.out.contains(told), "{outcome:?}");
+    let status = project.athanor(&["status", "p.yaml", "--set", "classes=from_table", "--set", "separator=' '"]);
+    assert!(status.out.contains("fresh; warning: ") && status.out.contains(told), "{}", status.out);
     let outcome = project.run(&["--set", "classes=from_table", "--set", "separator=''"]);
     assert!(outcome.code == 0 && !outcome.out.contains(told), "{outcome:?}");
+    let rows: String = (0..120).map(|row| format!("i{row},c{row}\n")).collect();
+    project.write("labels.csv", &format!("Id,Target\n{rows}"));
+    let outcome = project.run(&["--set", "classes=from_table"]);
+    assert!(outcome.out.contains("120 classes in 120 rows: does `Target` hold classes?"), "{outcome:?}");
 }
 
 /// pandas counts so, too: "Expected 2 fields in line 4, saw 3".
@@ -348,6 +354,23 @@ fn rows_without_images_are_left_out_and_counted() {
     let outcome = project.run(&[]);
     let expected = "all.csv: none of its 2 ids has images in `im`";
     assert!(outcome.code == 1 && outcome.out.contains(expected), "{}", outcome.out);
+}
+
+#[test]
+fn ids_with_blanks_around_them_are_lost_nowhere() {
+    for (stage, table) in [
+        ("clean_split, inputs: { train: a.csv, validation: a.csv, pairs: b.csv }", "Train,Extra\nx,y\nx, y\n"),
+        ("clean_split, inputs: { train: a.csv, validation: b.csv, pairs: c.csv }", "Id,Target\nz,0\n y,0\n"),
+        ("corrected_targets, inputs: { labels: a.csv, corrections: b.csv }", "Id,Target\nz,0\n y,0\n"),
+        ("leak_rows, inputs: { leak: b.csv, external: a.csv }", "Test,Extra\nz,x\n y,y\n"),
+    ] {
+        let project = Project::new(&format!("athanor: 1\nname: p\nstages:\n  s: {{ kind: {stage} }}\n"));
+        let tables = [("a.csv", "Id,Target\nx,0\ny,1\n"), ("b.csv", table), ("c.csv", "Train,Extra\nx,y\n")];
+        tables.iter().for_each(|(name, table)| project.write(name, table));
+        let outcome = project.run(&[]);
+        let told = "b.csv, row 3: the id ` y` has blanks around it";
+        assert!(outcome.code == 1 && outcome.out.contains(told), "{stage}: {}", outcome.out);
+    }
 }
 
 #[test]

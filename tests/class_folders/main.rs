@@ -1,5 +1,6 @@
 //! Folders of photographs: a folder for each class, files with all channels, files with several pages.
 
+mod class_count;
 mod odd_names;
 mod page_names;
 #[path = "../support/mod.rs"]
@@ -310,16 +311,13 @@ fn folders_without_an_image_of_the_pattern_are_told_what_they_hold() {
         )
     };
     for (pattern, file, expected) in [
-        (
-            "{id}.{ext}",
-            "x/a.png",
-            "It holds `x/a.png`, for one. Give the folder that the images are in, or a pattern with",
-        ),
+        ("{id}.{ext}", "x/a.png", "It holds `x/a.png`, for one. Give the folder that the images are in, or a pattern"),
         (
             "{id}_{channel}.{ext}",
             "x/a_red.png",
             "Give the folder that the images are in, or a pattern with its folders",
         ),
+        ("{class}/{name}.{ext}", "x/y/a.png", "`pattern: \"{split}/{class}/{name}.{ext}\"`"),
         ("{class}/{name}.{ext}", ".keep", "There is no visible file in it"),
         ("{class}/{name}.{ext}", "a.png", "It holds `a.png`, for one. Give a `pattern` that fits its files."),
         (

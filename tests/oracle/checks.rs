@@ -13,6 +13,10 @@ use super::request::Failing;
 use super::shelf::digests;
 use super::simulation::Report;
 
+/// Beginnings of why a stage failed in a run whose inputs another run spoilt at the same time: each leader of the same work is held to the
+/// first of them by itself.
+const EXCUSES: [&str; 2] = ["It could not be made: ", "It is the same work as "];
+
 impl Case {
     /// Checks of runs that do not come to everything: no more than what is needed was done, and what is said is true.
     pub(crate) fn at_most_what_is_needed(&mut self, computation: &Computation, report: &Report) -> Result<(), String> {
@@ -116,8 +120,8 @@ impl Case {
         for event in &report.events {
             if let RunEvent::Failed { instance, cause, retrying: false, .. } = event
                 && !by_name[instance.as_str()].fails
-                // In its second pass a run cannot mend what another one spoils, but says so.
-                && !(self.is_concurrent && cause.starts_with("It could not be made: "))
+                // In its second pass a run cannot mend what another one spoils, but says so, also of the same work elsewhere.
+                && !(self.is_concurrent && EXCUSES.iter().any(|excuse| cause.starts_with(excuse)))
             {
                 return Err(format!("`{instance}` failed for what others did: {cause}"));
             }

@@ -71,7 +71,8 @@ impl Store {
     /// A copy of something stored, which is right; `None` if it is lost.
     fn copy(&mut self, artifact: &Artifact) -> Option<Made> {
         if self.shelf.seen(artifact).is_some_and(|seen| seen != self.contents[&artifact.digest]) {
-            self.shelf.check_input(artifact);
+            let now = self.shelf.move_mark();
+            self.shelf.check_input(artifact, now);
         }
         self.shelf.seen(artifact)
     }
@@ -103,6 +104,8 @@ pub(crate) struct Attempt {
     reader: Arc<Reader>,
     /// How much had been found changed when it began.
     incidents: usize,
+    /// How often folders had been changed then.
+    moves: usize,
     claim: Claim,
 }
 
@@ -159,7 +162,7 @@ impl RunBackend for InMemory {
         let at = self.scratch.join(format!("{}.{}", id.0, options.number));
         let store = &mut *self.store.borrow_mut();
         let reader = self.readers.begin(inputs.stored(id, &recipe));
-        let incidents = store.shelf.incident_mark();
+        let (incidents, moves) = (store.shelf.incident_mark(), store.shelf.move_mark());
         let mut tried = Tried { folder: Folder::new(), links: Vec::new(), copies: Vec::new() };
         for link in inputs.links(id, &recipe, options.private_inputs) {
             let content = match link.target {
@@ -188,7 +191,7 @@ impl RunBackend for InMemory {
             tried.folder.insert(format!("$P/{path}"), Made::File(content));
         }
         assert!(store.folders.insert(at.clone(), tried).is_none(), "a try's folder is its own");
-        Ok(Attempt { folder: at, fingerprint, recipe, reader, incidents, claim })
+        Ok(Attempt { folder: at, fingerprint, recipe, reader, incidents, moves, claim })
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, _: &Allocation) -> Job {
@@ -263,7 +266,7 @@ impl Attempt {
         let incidents: HashSet<Digest> = shelf.incidents_since(self.incidents).iter().copied().collect();
         let mut findings = Findings::default();
         for (_, artifact) in &tried.links {
-            let state = shelf.check_input(artifact);
+            let state = shelf.check_input(artifact, self.moves);
             let shared = self.reader.overlapped(|other| shelf.share_content(artifact, other));
             let blameless = || shared || *running > 1;
             let from = name_of(&self.recipe, artifact);

@@ -234,7 +234,7 @@ impl Case {
         let executed = computation.keys_of(&ran.started);
         let needed = computation.needed(&computation.needed_by(&[]), &self.known);
         if ran.started.len() != executed.len() {
-            return Err(format!("the same work was done twice: {:?}", ran.started));
+            return Err(format!("the same work was done twice: {:?}\n{}", ran.started, ran.said));
         }
         if let Some(key) = executed.iter().find(|key| !needed.contains(*key) || acknowledged.contains(*key)) {
             return Err(format!("done again, though it was there: {key}\n{}", ran.said));

@@ -20,6 +20,8 @@ pub(crate) struct Shelf {
     manifests: HashMap<Digest, Entries>,
     /// What was found changed, in order.
     incidents: Vec<Digest>,
+    /// Folders whose entries somebody changed, in order; their times tell, even of what was changed back.
+    moves: Vec<Digest>,
     /// Stored files that stages have written to, and folders that they have changed.
     spoilt: HashSet<Digest>,
 }
@@ -99,11 +101,13 @@ impl Shelf {
             (None, Spoil::Alter) => self.objects.get(&artifact.digest).into_iter().copied().collect(),
             (Some(folder), Spoil::Alter) => folder.values().flatten().copied().collect(),
             (Some(folder), Spoil::Remove) => {
+                self.moves.push(artifact.digest);
                 folder.retain(|_, file| file.is_none());
                 self.spoilt.insert(artifact.digest);
                 Vec::new()
             }
             (Some(folder), Spoil::Add) => {
+                self.moves.push(artifact.digest);
                 self.files.push(b"added".to_vec());
                 folder.insert(ADDED.to_owned(), Some(self.files.len() - 1));
                 self.spoilt.insert(artifact.digest);
@@ -165,10 +169,20 @@ impl Shelf {
         self.is_whole(artifact)
     }
 
-    /// How an input is found when the stage that read it has ended; it is put in order.
-    pub(crate) fn check_input(&mut self, artifact: &Artifact) -> InputState {
+    /// How often folders were changed so far.
+    pub(crate) fn move_mark(&self) -> usize {
+        self.moves.len()
+    }
+
+    /// How an input is found when the stage that read it since the mark `began` has ended; it is put in order.
+    pub(crate) fn check_input(&mut self, artifact: &Artifact, began: usize) -> InputState {
         if artifact.kind == ArtifactKind::Folder {
-            return self.put_in_order(&artifact.digest);
+            let state = self.put_in_order(&artifact.digest);
+            if state == InputState::Intact && self.moves[began..].contains(&artifact.digest) {
+                self.incidents.push(artifact.digest);
+                return InputState::Touched;
+            }
+            return state;
         }
         if self.is_right(&artifact.digest) {
             return InputState::Intact;

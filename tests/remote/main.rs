@@ -154,7 +154,7 @@ fn push_and_pull_say_what_they_did() {
     assert!(second.athanor(&["logs", "p.yaml", "table"]).out.contains("line of the log"));
     second.edit("factor: 1", "factor: 9");
     let pulled = second.athanor(&["cache", "pull", "p.yaml"]);
-    assert!(pulled.code == 0 && pulled.out.contains("not there: sum\n"), "{pulled:?}");
+    assert!(pulled.code == 0 && pulled.out.contains("not in the remote cache: sum\n"), "{pulled:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_folder_behind_ssh_is_as_good() {
     assert_eq!(ran(&second), 0);
     // A greeting of the login shell, or a program of another version, is told in plain words.
     for (line, why) in [
-        ("echo Welcome", "cannot be reached: it said \"Welcome\""),
+        ("echo Welcome", "it said `Welcome`"),
         ("echo '{\"answer\":\"hello\",\"athanor_remote\":9}'; cat", "speaks version 9, and this program version 1"),
         ("echo Permission denied >&2; exit 255", "cannot be reached: Permission denied"),
         ("exit 0", "cannot be reached: ssh ended"),
