@@ -154,6 +154,7 @@ class Bench:
         self.athanor = str(pathlib.Path(options.athanor).resolve())
         self.work = pathlib.Path(options.work).resolve()
         self.rounds = options.rounds
+        self.kept = []
         self.peers = [pathlib.Path(peers).resolve() for peers in options.peers]
 
     def peer(self, name):
@@ -169,16 +170,15 @@ class Bench:
         return [self.athanor, "run", "p.yaml", "-j", JOBS, *more]
 
     def cold_rounds(self, stages, contestants, rounds):
+        """Folders are kept until all rounds are over: ext4 gives inodes that were just deleted to nobody for minutes, and looks at each
+        of them whenever it makes a file, so that who makes more files would pay for what the round before removed."""
         def once(name, command):
             def round_():
-                folder = self.work / f"cold-{name}"
-                shutil.rmtree(folder, ignore_errors=True)
-                project(folder, stages)
+                folder = project(self.work / f"cold-{name}-{len(self.kept)}", stages)
+                self.kept.append(folder)
                 if name == "dvc":
                     subprocess.run([self.peer("dvc"), "init", "--no-scm", "-q"], cwd=folder, check=True)
-                taken = Taken(command, folder)
-                shutil.rmtree(folder)
-                return taken
+                return Taken(command, folder)
             return round_
         return alternating({name: once(name, command) for name, command in contestants.items()}, rounds)
 
@@ -344,6 +344,8 @@ def main():
         bench = Bench(options)
         for case in cases:
             getattr(bench, case)()
+        for folder in bench.kept:
+            shutil.rmtree(folder)
 
 
 main()
