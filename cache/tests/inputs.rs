@@ -150,6 +150,28 @@ fn a_stored_file_that_was_rewritten_is_set_aside_though_its_times_were_put_back(
 }
 
 #[test]
+fn readers_are_told_of_what_another_stage_found_put_back() {
+    let fixture = Fixture::new();
+    let (file, folder) = (fixture.file(), fixture.folder());
+    let are_present = || [&file, &folder].iter().all(|artifact| fixture.cache.presence(artifact) == Presence::Present);
+    assert!(are_present());
+    fixture.begin();
+    let stored = [(fixture.cache.path_of(&file), "AAAA"), (fixture.cache.path_of(&folder).join("x"), "BBBB")];
+    for (path, content) in stored {
+        let bits = fs::metadata(&path).unwrap().permissions();
+        fs::write(unlock(&path), "ZZZZ").unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, bits).unwrap();
+    }
+    // Another stage looks at its inputs before the reader does.
+    assert!(are_present());
+    assert_eq!(fixture.cache.incidents_since(0).unwrap(), [file.digest, folder.digest]);
+    let mark = fixture.cache.incident_mark();
+    assert!(are_present());
+    assert_eq!(fixture.cache.incident_mark(), mark, "once");
+}
+
+#[test]
 fn bits_of_a_stored_file_that_were_changed_are_put_back() {
     let fixture = Fixture::new();
     let file = fixture.file();

@@ -114,12 +114,12 @@ impl Cache {
             return Ok(true);
         }
         let sequence = self.counter.peek();
+        let stamp = ContentStamp::of_file(&stat);
         let is_intact = damage::has_digest(path, bytes, digest)?;
-        if is_intact {
-            self.integrity.note(
-                *stored,
-                Note { stamp: ContentStamp::of_file(&stat), changed: stat.changed, sequence, durable: false },
-            );
+        // Written to and put back, perhaps: who reads it is to know. Where that cannot be told, the next look finds it again.
+        let is_told = || !self.integrity.is_noted_otherwise(stored, &stamp) || self.note_incident(&[digest]).is_ok();
+        if is_intact && is_told() {
+            self.integrity.note(*stored, Note { stamp, changed: stat.changed, sequence, durable: false });
         }
         Ok(is_intact)
     }

@@ -75,8 +75,15 @@ impl Cache {
         }
         let _alone = self.serial.repair();
         let Ok(tree) = self.read_tree(digest) else { return Presence::Missing };
+        let noted = self.integrity.changed_at(&Stored::Tree(*digest));
         match self.repair_tree(&tree, digest) {
-            Ok((_, lost)) if lost.is_empty() => Presence::Present,
+            Ok((deviation, lost)) if lost.is_empty() => {
+                // Where this cannot be told, the cache takes no results either.
+                if deviation.is_none() && noted.is_some_and(|noted| snapshot.is_written_after(noted)) {
+                    let _ = self.note_incident(&[*digest]);
+                }
+                Presence::Present
+            }
             Ok(_) | Err(_) => Presence::Damaged,
         }
     }

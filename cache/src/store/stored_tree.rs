@@ -78,6 +78,12 @@ impl TreeSnapshot {
         written.any(|written| since.precedes(written) && noted.is_none_or(|noted| noted < written))
     }
 
+    /// Whether a file was written to later than `noted`. A time that is ahead of that of its change was set, and tells nothing.
+    pub(crate) fn is_written_after(&self, noted: Moment) -> bool {
+        let mut files = self.nodes.iter().map(|node| &node.stat).filter(|stat| !stat.is_folder());
+        files.any(|stat| noted < stat.modified && stat.modified <= stat.changed)
+    }
+
     /// Whether a folder in it was changed later than `since`: an entry may have been there in between. No program can set this time.
     pub(crate) fn has_folder_changed_since(&self, since: FsTime) -> bool {
         self.nodes.iter().any(|node| node.stat.is_folder() && since.precedes(node.stat.changed))
