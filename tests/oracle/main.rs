@@ -52,6 +52,11 @@ fn setting(name: &str) -> Option<u64> {
 /// How often a long run says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
+/// Words of the library that sets clocks wrong, where it fails itself: it shares memory by names that other processes take, too.
+const CLOCKS_FAILED: &str = "libfaketime: In ft_shm";
+/// How often a case is tried again for that.
+const TRIES_OF_CLOCKS: u32 = 3;
+
 /// Goes through as many seeds as the variable `wanted` says, on all CPUs, until a case fails. Returns how many that were, and
 /// the sum of the runs that they needed.
 fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) -> (u64, u64) {
@@ -69,7 +74,12 @@ fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) 
             if seed >= to {
                 return;
             }
-            let outcome = std::panic::catch_unwind(|| case(seed));
+            let mut outcome = std::panic::catch_unwind(|| case(seed));
+            for _ in 0..TRIES_OF_CLOCKS {
+                if matches!(&outcome, Ok(Err(problem)) if problem.contains(CLOCKS_FAILED)) {
+                    outcome = std::panic::catch_unwind(|| case(seed));
+                }
+            }
             match outcome {
                 Ok(Ok(steps)) => runs.fetch_add(steps, Ordering::Relaxed),
                 failed => {
@@ -93,6 +103,19 @@ fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) 
         workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|_| panic!("a case failed; see above")));
     });
     (cases, runs.into_inner())
+}
+
+/// Seeds of cases in memory that went wrong once.
+const ONCE_WRONG: [u64; 1] = [
+    // A skipped instance kept the others of the same work waiting for ever.
+    337_014_478,
+];
+
+#[test]
+fn cases_that_went_wrong_once_are_right() {
+    for seed in ONCE_WRONG {
+        in_memory::case(seed).unwrap_or_else(|problem| panic!("{seed}: {problem}"));
+    }
 }
 
 #[test]

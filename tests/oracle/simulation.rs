@@ -164,7 +164,11 @@ pub(crate) fn run(
     let mut journals: Vec<[Journal; 2]> = collectors.iter().map(|one| [journal(one), journal(one)]).collect();
     let begin = |((number, prepared), journals)| Run::begin(rng, store, number, prepared, journals);
     let mut runs: Vec<Run<'_>> = prepared.iter().enumerate().zip(&mut journals).map(begin).collect();
-    let whole = drive(rng, store, &mut runs, failing, cut)?;
+    let with_events = |why: String| {
+        let lists = collectors.iter().map(|collector| format!("{:#?}", collector.0.lock().expect("as above")));
+        format!("{why}; events so far:\n{}", lists.collect::<Vec<_>>().join("\n"))
+    };
+    let whole = drive(rng, store, &mut runs, failing, cut).map_err(with_events)?;
     let mut ends = Vec::new();
     for run in runs {
         let Run { prepared, done, desk, mut recorded, incidents_at_last_look, .. } = run;

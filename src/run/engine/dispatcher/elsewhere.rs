@@ -27,16 +27,20 @@ impl<W: RunBackend> Dispatcher<'_, W> {
     /// them.
     pub(super) fn fetched(&mut self, id: InstanceId, all: bool) {
         if !self.waits(id) {
-            // Another one makes the result that it was to make.
-            let Some(fingerprint) = self.resolved.get(&id).map(|resolved| resolved.fingerprint) else { return };
-            let mut waiting = self.in_flight.finish(&fingerprint);
-            waiting.retain(|id| self.waits(*id));
-            self.all_missed(&waiting, fingerprint);
+            self.hand_on(id);
         } else if all {
             self.enqueue(id);
         } else {
             self.defer(id, "the remote cache did not give what it reads".to_owned());
         }
+    }
+
+    /// Has another one make the result that `id` was to make, which was settled without it: one of those who wait for it.
+    pub(super) fn hand_on(&mut self, id: InstanceId) {
+        let Some(fingerprint) = self.resolved.get(&id).map(|resolved| resolved.fingerprint) else { return };
+        let mut waiting = self.leave_in_flight(id);
+        waiting.retain(|id| self.waits(*id));
+        self.all_missed(&waiting, fingerprint);
     }
 
     /// Whether an instance still waits for an answer, for bytes, or for another one that does.

@@ -67,9 +67,11 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         let waiters = self.leave_in_flight(id);
         let skipped = self.scheduler.failed(id);
         self.counts.skipped += skipped.len();
-        for instance in skipped {
-            self.journal.record(RunEvent::Skipped { instance: self.name(instance), because: self.name(id) });
+        for instance in &skipped {
+            self.journal.record(RunEvent::Skipped { instance: self.name(*instance), because: self.name(id) });
         }
+        // It may have begun to wait for its turn before what it reads was lost.
+        skipped.into_iter().for_each(|instance| self.hand_on(instance));
         for waiter in waiters {
             // It needs nothing of the other one: both are the same work.
             self.fail(waiter, &Failure::new(format!("It is the same work as `{}`, which failed.", self.name(id))));
@@ -81,7 +83,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
 
     /// Removes the work of `id` from what is in flight; returns who waited for its result.
     pub(super) fn leave_in_flight(&mut self, id: InstanceId) -> Vec<InstanceId> {
-        let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
+        let Some(resolved) = self.resolved.remove(&id) else { return Vec::new() };
         self.in_flight.finish(&resolved.fingerprint)
     }
 
