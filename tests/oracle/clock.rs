@@ -30,6 +30,21 @@ impl Clock {
             command.env("LD_PRELOAD", library).env("FAKETIME", format!("{days:+}d"));
             command.env("NO_FAKE_STAT", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
             command.env("FAKETIME_DISABLE_SHM", "1");
+            remove_leftovers();
+        }
+    }
+}
+
+/// Removes what the library has left of processes that were killed, where it does not know the variable that does without: a process
+/// that gets the number of one of these cannot start, and a script may not notice that.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let number = name.strip_prefix("faketime_shm_").or_else(|| name.strip_prefix("sem.faketime_sem_"));
+        if number.is_some_and(|number| !std::fs::exists(format!("/proc/{number}")).unwrap_or(true)) {
+            // That of another user stays.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
