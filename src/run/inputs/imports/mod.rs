@@ -8,15 +8,16 @@ mod shell;
 mod snapshot;
 mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use athanor_cache::{Artifact, ArtifactKind, CacheError, Digest, Tree, TreeEntry};
 use rayon::prelude::*;
 
 use crate::language::Language;
-use crate::plan::{InstanceId, Plan, Work};
+use crate::plan::{InputSource, InstanceId, Plan, Work};
 use crate::run::inputs::project_reads::{How, Mentions, ProjectRead};
 
 pub(super) use model::Modules;
@@ -65,18 +66,20 @@ pub(super) type Closures = HashMap<InstanceId, Arc<Closure>>;
 impl Modules<'_> {
     /// Modules that the commands among `ids` import.
     pub(super) fn closures(&self, plan: &Plan, ids: &[InstanceId], mentions: &Mentions) -> Closures {
-        let mut by_roots: BTreeMap<(Roots, bool), Vec<InstanceId>> = BTreeMap::new();
+        let mut by_roots: BTreeMap<(Roots, bool, bool), Vec<InstanceId>> = BTreeMap::new();
         let inline: Vec<Option<Parsed>> = ids.par_iter().map(|id| inline(&plan.instances[id.index()].work)).collect();
         for (id, inline) in ids.iter().copied().zip(inline) {
             let Work::Command(command) = &plan.instances[id.index()].work else { continue };
             let reads = mentions.get(&id).map_or(&[][..], Vec::as_slice);
             let scripts = || reads.iter().filter(|read| read.is_named() && self.may_be_script(&read.path));
-            let named = scripts().map(|read| read.path.clone()).collect();
+            let given = self.scripts_among_inputs(plan, id);
+            let is_given = !given.is_empty();
+            let named = scripts().map(|read| read.path.clone()).chain(given).collect();
             let roots = Roots { scripts: named, modules: command.modules.clone(), inline };
             if roots != Roots::default() {
                 let is_placed =
                     roots.scripts.is_empty() || roots.inline.is_some() || scripts().any(|read| read.how.is_placed());
-                by_roots.entry((roots, is_placed)).or_default().push(id);
+                by_roots.entry((roots, is_placed, is_given)).or_default().push(id);
             }
         }
         let mut closures = Closures::new();
@@ -85,19 +88,34 @@ impl Modules<'_> {
         }
         let mut snapshot = Snapshot::read(self);
         let mut parsed = None;
-        for ((roots, is_placed), ids) in by_roots {
+        for ((roots, is_placed, is_given), ids) in by_roots {
             let found = self.closure(&roots, &mut snapshot, &mut parsed);
             let failure = found.as_ref().err().map(CacheError::to_string);
             let Contained { artifact, broken, files } = found.unwrap_or_default();
             // A shell script names files from the folder that it runs in, wherever it lies itself.
             let has_shell = roots.scripts.iter().any(|script| Script::of(script) != Some(Script::Python));
-            let (is_in_place, is_placed) = (has_shell || !is_placed, has_shell || is_placed);
+            // An input is a link to the user's file, and Python looks for modules where that leads.
+            let (is_in_place, is_placed) = (has_shell || is_given || !is_placed, has_shell || is_placed);
             let read = read_of(&roots);
             let closure = Arc::new(Closure { read, artifact, broken, is_placed, is_in_place, failure, files });
             closures.extend(ids.into_iter().map(|id| (id, Arc::clone(&closure))));
         }
         snapshot.write(self, parsed);
         closures
+    }
+
+    /// Files of the project among the inputs of an instance that may be scripts, by their paths in it.
+    fn scripts_among_inputs(&self, plan: &Plan, id: InstanceId) -> BTreeSet<String> {
+        let files = plan.instances[id.index()].inputs.iter().filter_map(|input| match input.sources.as_slice() {
+            [InputSource::File(source)] => Some(Path::new(&plan.sources[source.index()].path)),
+            // A list of scripts is data: sources to be checked, or to learn from.
+            _ => None,
+        });
+        let scripts = files.filter(|file| file.to_str().is_some_and(|path| self.may_be_script(path)));
+        // Through links, as Python goes.
+        let real = scripts.filter_map(|file| self.project.join(file).canonicalize().ok()).filter(|file| file.is_file());
+        let in_project = real.filter_map(|file| file.strip_prefix(self.project).ok()?.to_str().map(str::to_owned));
+        in_project.filter(|path| self.may_be_script(path)).collect()
     }
 
     /// Whether a file may be a script whose language is known. One without an extension has to be executable: most are data.
