@@ -20,8 +20,10 @@ pub(super) struct Mentions {
     pub modules: Vec<String>,
 }
 
-/// Ways to write the project folder in a line.
-const PROJECT: [&str; 2] = ["$ATHANOR_PROJECT/", "${ATHANOR_PROJECT}/"];
+/// The project folder in a line, with what may stand in the braces: none of these changes a variable that is set.
+const PROJECT: &str = "$ATHANOR_PROJECT/";
+const BRACED_PROJECT: &str = "${ATHANOR_PROJECT";
+const DEFAULTS: [char; 3] = ['-', '?', '='];
 /// Ways to write the home folder.
 const HOME: [&str; 2] = ["$HOME/", "${HOME}/"];
 
@@ -67,9 +69,9 @@ fn relative(word: &str, outputs: &[OutputPort]) -> Option<String> {
 
 /// The path in the project, or the absolute path, that a word names; of a pattern the folder that it looks into, with a slash at its end.
 fn full(word: &str) -> Option<String> {
-    let after = |folders: &[&str]| folders.iter().find_map(|folder| word.split_once(folder).map(|(_, path)| path));
     let begin = option_value(word);
-    let (begin, path) = match (after(&PROJECT), after(&HOME).or_else(|| begin.strip_prefix("~/"))) {
+    let home = HOME.iter().find_map(|folder| Some(word.split_once(folder)?.1));
+    let (begin, path) = match (after_project(word), home.or_else(|| begin.strip_prefix("~/"))) {
         (Some(path), _) => ("", path),
         (None, Some(path)) => ("~/", path),
         (None, None) => ("/", begin.strip_prefix('/')?),
@@ -78,8 +80,20 @@ fn full(word: &str) -> Option<String> {
         Some(at) => (path[..at].rsplit_once('/')?.0, "/"),
         None => (path, ""),
     };
-    let plain = plain_path(literal.trim_start_matches('/')).ok()?;
+    let literal = literal.trim_start_matches('/');
+    // Where `..` leads is up to the links before it, which only the file system knows.
+    let plain = plain_path(literal).ok().or_else(|| literal.contains("..").then(|| literal.to_owned()))?;
     Some(format!("{begin}{plain}{end}"))
+}
+
+/// The path that follows the project folder in a word.
+fn after_project(word: &str) -> Option<&str> {
+    let braced = || {
+        let (modifier, path) = word.split_once(BRACED_PROJECT)?.1.split_once("}/")?;
+        let is_kept = modifier.is_empty() || modifier.trim_start_matches(':').starts_with(DEFAULTS);
+        is_kept.then_some(path)
+    };
+    word.split_once(PROJECT).map(|(_, path)| path).or_else(braced)
 }
 
 /// Options of Python without a value, one letter each.
@@ -126,6 +140,7 @@ mod tests {
     fn full_paths_are_found_in_options_in_lists_and_in_quoted_commands() {
         let line = "PYTHONPATH=$ATHANOR_PROJECT/src:/opt/lib cat \"${ATHANOR_PROJECT}/a b.txt\" /data/x.csv \
                     --config=/p/c.yaml -I$ATHANOR_PROJECT/inc $ATHANOR_PROJECT/../out $ATHANOR_PROJECT \
+                    ${ATHANOR_PROJECT:-.}/d1 \"${ATHANOR_PROJECT:?is not set}/d2\" ${ATHANOR_PROJECT%/*}/d3 \
                     cat ~/h1 ~/.cache/x \"$HOME/h 2\" ${HOME}/h3/*.csv a~b ~x/y x~/z \
                     sh -c 'cat $ATHANOR_PROJECT/in/quotes > /dev/null' $ATHANOR_PROJECT/data/*.csv $ATHANOR_PROJECT/$X >$ATHANOR_PROJECT/o1 2>> $ATHANOR_PROJECT/o2; cat < $ATHANOR_PROJECT/i";
         let expected = [
@@ -137,6 +152,9 @@ mod tests {
             "/data/x.csv",
             "/p/c.yaml",
             "inc",
+            "../out",
+            "d1",
+            "d2",
             "~/h1",
             "~/.cache/x",
             "~/h 2",

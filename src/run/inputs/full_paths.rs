@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Paths of the project, relative to it, by the words that name them.
 #[derive(Debug)]
 pub(super) struct FullPaths<'p>(HashMap<&'p str, String>);
 
 impl<'p> FullPaths<'p> {
-    /// Looks where those of `words` lead that are absolute or begin in the home folder.
+    /// Looks where those of `words` lead that are absolute, begin in the home folder, or have `..` in them.
     pub(super) fn of(words: impl Iterator<Item = &'p str>, project: &Path) -> FullPaths<'p> {
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let mut folders = Folders { project, identity: None, known: HashMap::new() };
         let mut paths = HashMap::new();
-        for word in words.filter(|word| is_full(word)) {
+        for word in words.filter(|word| is_looked_up(word)) {
             if !paths.contains_key(word)
                 && let Some(path) = folders.in_project(word, home.as_deref())
             {
@@ -24,14 +24,18 @@ impl<'p> FullPaths<'p> {
         FullPaths(paths)
     }
 
-    /// The path of a word in the project: the word itself if it is relative.
+    /// The path of a word in the project: the word itself if it is relative and plain.
     pub(super) fn within<'s>(&'s self, word: &'s str) -> Option<&'s str> {
-        if is_full(word) { self.0.get(word).map(String::as_str) } else { Some(word) }
+        if is_looked_up(word) { self.0.get(word).map(String::as_str) } else { Some(word) }
     }
 }
 
-fn is_full(word: &str) -> bool {
-    word.starts_with('/') || word.starts_with("~/")
+fn is_looked_up(word: &str) -> bool {
+    word.starts_with('/') || word.starts_with("~/") || word.split('/').any(|part| part == "..")
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Folders that words lie in, each of which is looked up once.
@@ -56,13 +60,13 @@ impl Folders<'_> {
                 }
                 home.join(rest)
             }
-            None => PathBuf::from(word),
+            None => self.project.join(word),
         };
         let inner = match path.strip_prefix(self.project) {
-            Ok(inner) => inner.to_owned(),
+            Ok(inner) if is_plain(inner) => inner.to_owned(),
             // There they lead to what this process has open, and not to what a stage has.
             Err(_) if path.starts_with("/dev") || path.starts_with("/proc") => return None,
-            Err(_) => match self.folder(path.parent()?) {
+            _ => match self.folder(path.parent()?) {
                 Some(folder) => folder.join(path.file_name()?),
                 None if path.is_symlink() => self.folder(&path)?,
                 None => return None,
@@ -84,7 +88,7 @@ impl Folders<'_> {
         let is_project = |above: &&Path| project.is_some() && identity(above) == project;
         // By what it is, and not by what it is called, so that a link in the project counts as the link that it is.
         let above = folder.ancestors().find(is_project).and_then(|above| folder.strip_prefix(above).ok());
-        let inner = above.map(Path::to_owned).or_else(|| {
+        let inner = above.filter(|inner| is_plain(inner)).map(Path::to_owned).or_else(|| {
             let place = folder.canonicalize().ok()?;
             place.strip_prefix(self.project).ok().map(Path::to_owned)
         });
