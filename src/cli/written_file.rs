@@ -1,7 +1,10 @@
 //! Files that commands write for people: whole or not at all, and never over something else.
 
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::cli::{Exit, system_message};
 use crate::escape::escape;
@@ -12,6 +15,10 @@ const HALF_WRITTEN: &str = "athanor-report-";
 const HEAD: u64 = 4096;
 /// Lines at the beginning of every page.
 const PAGE_LINES: usize = 6;
+
+/// Time for which a reader of a pipe is waited for, and between two looks.
+const READER_LIMIT: Duration = Duration::from_secs(10);
+const READER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Form of a file.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +93,13 @@ pub(super) fn write(path: &Path, form: Form, text: &str) -> Result<(), Exit> {
     }
     // A pipe or a device is written to as it is.
     if path.exists() && !path.is_file() {
-        return std::fs::write(path, text).map_err(refused);
+        let written = open_as_it_is(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        return written.map_err(|error| match error.raw_os_error() {
+            Some(nix::libc::ENXIO) => Exit::failed(format!(
+                "`{shown}` cannot be written: it is a pipe, and nobody reads it. Begin to read it before, or name a file."
+            )),
+            _ => refused(error),
+        });
     }
     let mut file = tempfile::Builder::new()
         .prefix(HALF_WRITTEN)
@@ -95,4 +108,26 @@ pub(super) fn write(path: &Path, form: Form, text: &str) -> Result<(), Exit> {
         .map_err(refused)?;
     file.write_all(text.as_bytes()).map_err(refused)?;
     file.persist(path).map(drop).map_err(|error| refused(error.error))
+}
+
+/// Opens what is no plain file for writing. A pipe is waited for a while only: no signal ends a run that waits for a reader.
+fn open_as_it_is(path: &Path) -> std::io::Result<File> {
+    if !std::fs::metadata(path)?.file_type().is_fifo() {
+        return OpenOptions::new().write(true).open(path);
+    }
+    let until = Instant::now() + READER_LIMIT;
+    loop {
+        match OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) && Instant::now() < until => {
+                std::thread::sleep(READER_PAUSE);
+            }
+            Err(error) => return Err(error),
+            // With a reader there, opening does not wait; writing has to.
+            Ok(reader_is_there) => {
+                let file = OpenOptions::new().write(true).open(path);
+                drop(reader_is_there);
+                return file;
+            }
+        }
+    }
 }

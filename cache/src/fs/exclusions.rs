@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -113,7 +113,7 @@ impl Exclusions {
 impl Listed {
     fn read(project: &Path) -> Result<Option<Listed>> {
         let path = project.join(Exclusions::FILE);
-        let text = match fs::read(&path) {
+        let text = match read_patterns(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(CacheError::io(&path)(error)),
@@ -133,6 +133,19 @@ impl Listed {
         let patterns = builder.build().map_err(refused)?;
         let within = fs::canonicalize(project).map_err(CacheError::io(project))?;
         Ok((!patterns.is_empty()).then_some(Listed { within, patterns }))
+    }
+}
+
+/// Content of the file with the user's patterns, which may be a link to `/dev/null` as in git.
+fn read_patterns(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if found.is_file() {
+        return fs::read(path);
+    }
+    // Opening a pipe would wait for a writer, and some devices have no end.
+    match fs::canonicalize(path)? == Path::new("/dev/null") {
+        true => Ok(Vec::new()),
+        false => Err(io::Error::other("it is not a file. Move it out of the way")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use athanor_cache::{Artifact, ArtifactKind, Digest, hash_value};
+use athanor_cache::{Artifact, ArtifactKind, CacheError, Digest, hash_value};
 use serde_json::Value;
 
 use crate::run::inputs::parameter_file::{documents, has_unclear_syntax, is_rounded};
@@ -17,7 +17,15 @@ pub(in crate::run) fn content_of(project: &Path, path: &str, keys: &[String]) ->
     let refused = |message: String| format!("`{path}` {message}. {}", whole());
     let file = project.join(path);
     let unread = |error: std::io::Error| format!("`{path}` cannot be read: {error}.");
-    if std::fs::metadata(&file).map_err(unread)?.len() > LARGEST {
+    let found = std::fs::metadata(&file).map_err(unread)?;
+    // Opening a pipe would wait for a writer.
+    if !found.is_file() && !found.is_dir() {
+        return Err(CacheError::Special { path: file }.to_string());
+    }
+    if found.is_dir() {
+        return Err(refused("is a folder, and keys can be read of files only".to_owned()));
+    }
+    if found.len() > LARGEST {
         return Err(refused("is too large for a file of parameters".to_owned()));
     }
     let bytes = std::fs::read(&file).map_err(unread)?;

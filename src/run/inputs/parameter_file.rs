@@ -30,14 +30,18 @@ pub(super) fn documents(extension: &str, text: &str) -> Result<Vec<Value>, Strin
     }
 }
 
-/// Whether there is a number in it that may have been written with more digits.
+/// Whether there is a number in it that may have been written with more digits, or a zero with a sign, which digests of values leave out.
 pub(super) fn is_rounded(value: &Value) -> bool {
     match value {
-        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|number| number.abs() >= ROUNDED),
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(says_less),
         Value::Array(items) => items.iter().any(is_rounded),
         Value::Object(entries) => entries.values().any(is_rounded),
         Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
+}
+
+fn says_less(number: f64) -> bool {
+    number.abs() >= ROUNDED || (number == 0.0 && number.is_sign_negative())
 }
 
 /// Whether a file has something in it whose meaning for single values is not looked into, so that all of the file counts: directives of
