@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{CacheError, copy_file, remove_tree};
+use athanor_stages::ports::OutputPort;
 
 use crate::run::access::linked;
 use crate::run::executor::access_rules::{AccessRules, FileAccess};
@@ -25,6 +26,12 @@ pub(super) fn closed_target(work: &Path, path: &Path, access: &AccessRules) -> O
     let behind = if real.is_dir() { linked::targets(path, &[]) } else { Vec::new() };
     let is_open = |target: &PathBuf| {
         let leads_there = |rule: &Path| rule.canonicalize().is_ok_and(|real| target.starts_with(real));
+        // Of each process, `/proc` tells something else: the run would find there what is its own.
+        let is_of_process = target.starts_with("/proc")
+            && target.iter().nth(2).and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok());
+        if is_of_process {
+            return false;
+        }
         target.starts_with(work)
             || access.allow(target, FileAccess::Read)
             || access.all().any(|rule| leads_there(&rule.path))
@@ -85,6 +92,32 @@ fn copy_following(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         copy_following(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Gives the owner back the rights to the folders from `work` to each of `outputs` in it, which a stage may have taken away: nothing can be moved out
+/// of a read-only folder, and what lies in a closed one looks as if it was not there. Folders behind a link are not the stage's own.
+pub(super) fn unlock_ways(work: &Path, outputs: &[OutputPort]) -> Result<(), CacheError> {
+    for file in outputs.iter().flat_map(OutputPort::paths) {
+        unlock_way(work, file).map_err(|source| CacheError::Io { path: work.join(file), source })?;
+    }
+    Ok(())
+}
+
+fn unlock_way(work: &Path, file: &str) -> io::Result<()> {
+    let mut folder = work.to_owned();
+    let parents = Path::new(file).parent().into_iter().flat_map(Path::components);
+    for part in std::iter::once(None).chain(parents.map(Some)) {
+        folder.extend(part);
+        let Ok(found) = fs::symlink_metadata(&folder) else { return Ok(()) };
+        if !found.is_dir() {
+            return Ok(());
+        }
+        let mode = found.permissions().mode();
+        if mode & 0o700 != 0o700 {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode | 0o700))?;
+        }
     }
     Ok(())
 }

@@ -229,6 +229,7 @@ impl Sandbox {
         access: Option<&AccessRules>,
         unsynced: &mut Unsynced,
     ) -> Result<Vec<OutputRecord>, TakeError> {
+        own_outputs::unlock_ways(&self.work, outputs)?;
         if let Some(access) = access {
             self.check_links(outputs, access)?;
         }
