@@ -239,6 +239,12 @@ def compressions():
         for options in ({}, {"predictor": 2}, {"predictor": 2, "byteorder": ">", "tile": (16, 16)}):
             file = by_tifffile(pixels, compression="zstd", **options)
             add(f"TIFF zstd {name} {options}", file, tifffile.imread(io.BytesIO(file)))
+    strip = Image.open(io.BytesIO(by_tifffile(grey, compression="zstd")))
+    strip.fp.seek(strip.tag_v2[273][0])
+    turned_bytes = bytes(int(f"{byte:08b}"[::-1], 2) for byte in strip.fp.read(strip.tag_v2[279][0]))
+    file = by_hand(turned_bytes, {259: 50000, 266: 2})
+    add("TIFF zstd lowest bit first", file, pillow(file))
+    refuse("TIFF zstd damaged", by_hand(turned_bytes, {259: 50000}), "the data compressed by Zstandard are corrupt")
     runs = runs_without_ends(bitmap)
     file = by_hand(runs, {258: 1, 259: 3, 262: 0})
     assert (pillow(file, "L") == bitmap * 255).all()
@@ -580,6 +586,15 @@ def others():
     low = noise(84, 4)
     plain = f"P2 # a comment\n{WIDTH} {HEIGHT} 15\n".encode() + " ".join(map(str, low.flat)).encode()
     add("PNM plain of 4 bits", plain, pillow(plain))
+    rows = " # a row\n".join(" ".join(map(str, row)) for row in low)
+    commented = f"P2\n{WIDTH} {HEIGHT}\n15\n# samples\n{rows} # the last\n".encode()
+    add("PNM plain with comments among the samples", commented, pillow(plain))
+    colour = noise(85, 8, 3)
+    rows = "#\r\n".join(" ".join(map(str, row.flat)) for row in colour)
+    add("PNM plain rgb with comments among the samples", f"P3 {WIDTH} {HEIGHT} 255\r\n{rows}".encode(), colour)
+    bits = "# a row\n".join("".join(map(str, row)) for row in noise(86, 1))
+    commented = f"P1\n{WIDTH} {HEIGHT}\n{bits}\n".encode()
+    add("PNM plain 1 bit with comments among the samples", commented, pillow(commented, "L"))
     for name, picture in (("rgb", rgb), ("rgba", rgba)):
         file = saved(picture, "QOI")
         add(f"QOI {name}", file, pillow(file))
@@ -614,6 +629,17 @@ def wrong_and_whole():
     scan[at + 5 + 2 * count] = 40
     scan[at + 6 + 2 * count] = 20
     refuse("JPEG with an impossible scan", bytes(scan), "impossible parameters Ss=40, Se=20")
+    # Sound files, of which one is rare and the other means what readers make of it.
+    whole = saved(smooth, "JPEG", subsampling=0)
+    frame, scan = whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
+    finer, repeated = bytearray(whole), bytearray(whole)
+    finer[frame + 14] = 0x21
+    refuse("JPEG with finer chroma than luma", bytes(finer), "higher resolution than that of brightness in a JPEG file is not supported")
+    repeated[frame + 13] = repeated[scan + 7] = whole[frame + 10]
+    refuse("JPEG with a component twice", bytes(repeated), "components of the same number in a JPEG file is not supported")
+    wide = bytearray(saved(grey, "BMP"))
+    wide[18:22] = struct.pack("<I", 70_000)
+    refuse("BMP that is too wide", bytes(wide), "an image of 70000 x 13 pixels is larger than the limit of 32768 pixels a side")
 
 
 for part in (depths, compressions, colours, turned, forgiven, pages, others, wrong_and_whole):

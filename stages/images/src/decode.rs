@@ -17,6 +17,7 @@ mod jpeg;
 mod orientation;
 mod plain_messages;
 mod png;
+mod pnm;
 mod raster;
 mod scale;
 mod tiff;

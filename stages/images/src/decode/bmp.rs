@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::format::FormatDecoder;
 use super::raster::{Raster, RawSamples};
-use super::{DecodeError, Header, ImageFormat, Options, damaged, image_crate};
+use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, image_crate};
 
 /// Bytes before the second header, whose first four are its length.
 const FILE_HEADER: usize = 14;
@@ -24,11 +24,14 @@ pub(crate) struct Bmp;
 
 impl FormatDecoder for Bmp {
     fn header(&self, bytes: &[u8], options: &Options) -> Result<Header, DecodeError> {
-        image_crate::of(ImageFormat::Bmp).header(&mended(bytes).0, options)
+        let (bytes, _) = mended(bytes);
+        check_sides(&bytes, &options.limits)?;
+        image_crate::of(ImageFormat::Bmp).header(&bytes, options)
     }
 
     fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError> {
         let (mut bytes, from_the_top) = mended(bytes);
+        check_sides(&bytes, &options.limits)?;
         let palette = take_palette(&mut bytes);
         if let Some(palette) = &palette {
             check_runs(&bytes, palette.len()).map_err(|reason| damaged(ImageFormat::Bmp, reason))?;
@@ -54,6 +57,17 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<usize> {
     let mut wide = [0; 8];
     wide[..N].copy_from_slice(bytes.get(at..at + N)?);
     usize::try_from(u64::from_le_bytes(wide)).ok()
+}
+
+/// Checks the sides in a header of Windows: the crate has a limit of its own, and calls what is beyond it a damage.
+fn check_sides(bytes: &[u8], limits: &Limits) -> Result<(), DecodeError> {
+    // Lossless: they are numbers of four bytes with a sign; a negative height says that the first row is at the top.
+    let side = |at: usize| number::<4>(bytes, at).map_or(0, |side| side as u32 as i32);
+    let (width, height) = (side(HEIGHT - 4).max(0) as usize, side(HEIGHT).unsigned_abs() as usize);
+    if number::<4>(bytes, FILE_HEADER) < Some(WINDOWS_HEADER) || width.max(height) <= limits.max_side {
+        return Ok(());
+    }
+    Err(DecodeError::TooLarge { width, height, limit: format!("{} pixels a side", limits.max_side) })
 }
 
 /// The file in a form that the crate knows, and whether its rows of run lengths begin at the top, which the crate is not told.

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, pnm::PnmDecoder, qoi::QoiDecoder, webp::WebPDecoder};
-use image::error::{ImageError, LimitErrorKind};
+use image::error::{ImageError, LimitErrorKind, UnsupportedErrorKind};
 use image::{ColorType, ImageDecoder};
 
 use super::format::{FormatDecoder, Pages};
 use super::orientation::Orientation;
 use super::raster::{Raster, RawSamples};
-use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, gif, unsupported, webp};
+use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, gif, pnm, unsupported, webp};
 
 /// Bytes that a decoder may reserve, per byte of the decoded image: the image, and a frame or canvas beside it.
 const WORKING_FACTOR: u64 = 3;
@@ -72,6 +72,7 @@ impl Other {
         let refuse = |error| self.refusal(error);
         let file = match self.0 {
             ImageFormat::Gif => gif::readable(bytes),
+            ImageFormat::Pnm => pnm::readable(bytes),
             ImageFormat::Webp => Cow::Owned(webp::first_image(bytes).map_err(|reason| damaged(self.0, reason))?),
             _ => Cow::Borrowed(bytes),
         };
@@ -109,7 +110,10 @@ impl Other {
 
     fn refusal(&self, error: ImageError) -> DecodeError {
         match error {
-            ImageError::Unsupported(error) => unsupported(self.0, error),
+            ImageError::Unsupported(error) => match error.kind() {
+                UnsupportedErrorKind::GenericFeature(what) => unsupported(self.0, what),
+                _ => unsupported(self.0, error),
+            },
             ImageError::Limits(error) if error.kind() == LimitErrorKind::InsufficientMemory => {
                 unsupported(self.0, "a frame beyond the limit of memory")
             }

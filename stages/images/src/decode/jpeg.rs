@@ -4,7 +4,7 @@
 mod huffman;
 pub(crate) mod markers;
 
-use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, Decoder, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{ColorSpace, ComponentInfo, DecodeLimits, Decoder, JpegError, PixelFormat};
 
 use super::colour::{convert, rgb_of_cmyk};
 use super::format::FormatDecoder;
@@ -108,9 +108,25 @@ fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Decoder<'a>), D
     if !matches!(components, 1 | 3 | 4) {
         return Err(unsupported(FORMAT, format!("an image of {components} components")));
     }
+    if let Some(what) = unreadable_components(&frame.components) {
+        return Err(unsupported(FORMAT, what));
+    }
     let channels = components.min(3);
     let header = Header { format: FORMAT, width: frame.width(), height: frame.height(), channels, depth: 8 };
     Ok((header.within_at(components, limits, bytes.len())?, decoder))
+}
+
+/// An arrangement of components that the decoder takes for a damage, or reads as other pixels than libjpeg-turbo.
+fn unreadable_components(components: &[ComponentInfo]) -> Option<&'static str> {
+    let (first, others) = components.split_first()?;
+    let is_finer = |other: &ComponentInfo| {
+        other.horizontal_sampling > first.horizontal_sampling || other.vertical_sampling > first.vertical_sampling
+    };
+    if components.len() == 3 && others.iter().any(is_finer) {
+        return Some("colour of a higher resolution than that of brightness");
+    }
+    let is_repeated = |(at, one): (usize, &ComponentInfo)| components[..at].iter().any(|other| other.id == one.id);
+    components.iter().enumerate().any(is_repeated).then_some("several components of the same number")
 }
 
 fn refusal(error: JpegError) -> DecodeError {

@@ -51,7 +51,8 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError>
         Some(bits @ 1..=64) if all.iter().take(count).all(|other| other == bits) => *bits as u8,
         _ => {
             let bits: Vec<String> = all.iter().map(usize::to_string).collect();
-            return refused(format!("{} bits a sample", bits.join(", ")));
+            let bits = if bits.is_empty() { "no number of".to_owned() } else { bits.join(", ") };
+            return refused(format!("{bits} bits a sample"));
         }
     };
     let formats = directory.numbers(Tag::SampleFormat).map_err(broken)?.unwrap_or_default();

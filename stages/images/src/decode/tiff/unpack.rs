@@ -68,10 +68,12 @@ fn unpacking<'a>(file: &'a [u8], big_endian: bool, layout: &'a Layout) -> Result
             let mut decoder = Lzw::new(form);
             undoing_differences(layout, big_endian, move |at, out| decoder.unpack(&ordered(bytes(at)), out))?
         }
-        Compression::Zstd => undoing_differences(layout, big_endian, move |at, out| zstd::unpack(bytes(at), out))?,
+        Compression::Zstd => {
+            undoing_differences(layout, big_endian, move |at, out| zstd::unpack(&ordered(bytes(at)), out))?
+        }
         Compression::SgiLog => {
             let in_colour = layout.samples.count == 3;
-            Box::new(move |at, out| sgi_log::unpack(bytes(at), layout.chunk_width, in_colour, out))
+            Box::new(move |at, out| sgi_log::unpack(&ordered(bytes(at)), layout.chunk_width, in_colour, out))
         }
         Compression::Jpeg | Compression::OldJpeg => return Err(unsupported(FORMAT, "JPEG among other samples")),
         Compression::ByCrate(compression) => {

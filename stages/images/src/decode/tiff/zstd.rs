@@ -1,6 +1,6 @@
 //! Zstandard, through the `ruzstd` crate.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use ruzstd::decoding::StreamingDecoder;
 
@@ -14,7 +14,11 @@ const WINDOW: usize = 32 << 20;
 pub(crate) fn unpack(bytes: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
     // A window beyond the strip serves nothing, and would be reserved.
     let window = out.len().max(WINDOW) as u64;
-    let decoder = StreamingDecoder::new_with_max_window_size(bytes, window);
-    let mut decoder = decoder.map_err(|error| damaged(FORMAT, error))?;
-    decoder.read_exact(out).map_err(|error| damaged(FORMAT, error))
+    // The crate's own messages are names of its types.
+    let corrupt = || damaged(FORMAT, "the data compressed by Zstandard are corrupt");
+    let mut decoder = StreamingDecoder::new_with_max_window_size(bytes, window).map_err(|_| corrupt())?;
+    decoder.read_exact(out).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => damaged(FORMAT, error),
+        _ => corrupt(),
+    })
 }
