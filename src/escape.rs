@@ -42,7 +42,7 @@ pub fn is_unprintable(c: char) -> bool {
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -78,6 +78,8 @@ mod tests {
             ("\u{9b}31m\u{7f}\0", r"\u{9b}31m\u{7f}\u{0}"),
             ("\u{202e}evil\u{2066}x\u{200b}y\u{feff}", r"\u{202e}evil\u{2066}x\u{200b}y\u{feff}"),
             ("\u{e0041}\u{2028}", r"\u{e0041}\u{2028}"),
+            // No characters at all: XML and YAML must not have them.
+            ("\u{fffe}\u{ffff}", r"\u{fffe}\u{ffff}"),
         ];
         for (text, seen) in cases {
             assert_eq!(escape(text), seen);

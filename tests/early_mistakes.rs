@@ -109,6 +109,40 @@ fn messages_have_no_words_of_libraries() {
 }
 
 #[test]
+fn texts_that_yaml_takes_for_something_else_are_told_how_to_write_them() {
+    for (value, message, remedy) in [
+        ("*.txt", "did not find expected alphabetic", "a text that begins with `*` or `&` is quoted"),
+        ("*txt", "unknown anchor", "a text that begins with `*` is quoted"),
+        ("@x", "unexpected character", "a text that begins with `@`, `%` or a backtick is quoted"),
+        ("%x", "unexpected character", "a text that begins with `@`, `%` or a backtick is quoted"),
+        ("{{ vars.w }}", "a key is a mapping or a list", "an expression is written `${{ … }}`"),
+        ("x\n  \tw: 1", "found a tab", "indent with spaces"),
+        ("&a [*a]", "lies within the value that it stands for", ""),
+    ] {
+        let project = Project::new(&format!("athanor: 1\nname: p\nvars:\n  v: {value}\n  w: 1\nstages: {{}}\n"));
+        let shown = refused(&project, message);
+        assert!(shown.contains(remedy) && !shown.contains("weak"), "{value}: {shown}");
+    }
+}
+
+#[test]
+fn names_that_make_no_folder_or_file_are_found_before_anything_runs() {
+    let named = |name: &str, result: &str| {
+        let stage = "stages:\n  a: { kind: command, run: 'echo new > o', outputs: { o: o } }\n";
+        Project::new(&format!("athanor: 1\nname: {name}\n{stage}results: {{ {result}: a }}\n"))
+    };
+    let long = "x".repeat(256);
+    refused(&named(&long, "a"), "the pipeline's name has 256 bytes; names of folders have at most 255");
+    assert!(named(&long[1..], "a").run(&[]).code == 0);
+    for (name, noun) in [("2024", "a number"), ("1.5", "a number"), ("true", "a truth value")] {
+        let shown = refused(&named(name, "a"), &format!("the pipeline's name is text, not {noun}"));
+        assert!(shown.contains("quote it"), "{shown}");
+    }
+    let shown = refused(&named("p", &long), "256 bytes long; names of files have at most 255");
+    assert!(shown.contains("shorten it") && !shown.contains("axes"), "{shown}");
+}
+
+#[test]
 fn a_place_for_results_that_is_none_is_found_before_anything_runs() {
     let dangling = with_result("");
     symlink("nowhere", dangling.path("results")).unwrap();

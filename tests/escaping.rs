@@ -98,6 +98,39 @@ fn programs_read_the_names_as_they_are() {
     assert!(names.iter().any(|name| name.contains("\u{9b}31m")), "{names:?}");
 }
 
+/// U+FFFE is no character, and a document that has it is neither XML nor YAML.
+#[test]
+fn files_for_other_programs_have_characters_alone_and_a_folder_for_each_instance() {
+    let line = r#"echo '{"event": "metric", "name": "loss", "value": 1, "step": 0}' >> "$ATHANOR_EVENTS"; "#;
+    let labels = ["\u{fffe}", "x/y", "x:y", "x_y"];
+    let project = Project::new(&yaml(&json!({
+        "athanor": 1,
+        "name": "p",
+        "stages": { "s": {
+            "kind": "command",
+            "matrix": { "k": labels },
+            "run": format!("{line}echo ${{{{ matrix.k }}}} > ${{{{ outputs.o }}}}"),
+            "outputs": { "o": "o.txt" },
+        } },
+    })));
+    let run = project.run(&["--junit", "junit.xml", "--tensorboard", "curves"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    is_seen("JUnit XML", &project.read("junit.xml"));
+    assert!(project.read("junit.xml").contains(r"s[k=\u{fffe}]"));
+    assert_eq!(std::fs::read_dir(project.path("curves")).unwrap().count(), labels.len());
+    let exported = project.athanor(&["export", "mlflow", "runs", "p.yaml"]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    let mut metas = 0;
+    for experiment in std::fs::read_dir(project.path("runs")).unwrap().flatten() {
+        for run in std::fs::read_dir(experiment.path()).into_iter().flatten().flatten() {
+            let Ok(meta) = std::fs::read_to_string(run.path().join("meta.yaml")) else { continue };
+            is_seen("MLflow's note", &meta);
+            metas += 1;
+        }
+    }
+    assert_eq!(metas, labels.len());
+}
+
 #[test]
 fn a_log_is_what_the_stage_wrote_unless_a_terminal_shows_it() {
     let project = Project::new(

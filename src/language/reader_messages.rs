@@ -25,6 +25,13 @@ pub(crate) fn explained(message: &str) -> String {
     if line.contains("null") && line.contains("String") {
         return "a key is nothing: `null` and `~` are that unless they are quoted".to_owned();
     }
+    if line.starts_with("recursive references") {
+        return "an alias (`*…`) lies within the value that it stands for".to_owned();
+    }
+    // Only keys have to be scalars.
+    if line.starts_with("expected string scalar") {
+        return "a key is a mapping or a list, and keys are text".to_owned();
+    }
     if line.starts_with("the tag `") {
         return line.to_owned();
     }
@@ -63,6 +70,12 @@ pub(super) fn remedy(message: &str, written: &str) -> Option<String> {
     }
     let remedies = [
         ("tabs disallowed", "indent with spaces"),
+        ("found a tab", "indent with spaces"),
+        ("expected string scalar", "an expression is written `${{ … }}`; a text with braces or brackets is quoted"),
+        ("unknown anchor", "`*NAME` stands for a value that `&NAME` marks; a text that begins with `*` is quoted"),
+        ("scanning an anchor or alias", "a text that begins with `*` or `&` is quoted: `\"*.txt\"`"),
+        ("unexpected character", "a text that begins with `@`, `%` or a backtick is quoted"),
+        ("scanning a directive", "a text that begins with `%` is quoted"),
         ("mapping values are not allowed", TEXT_WITH_COLON),
         ("did not find expected ',' or '}'", "a text with `: ` or `, ` in it is quoted"),
         ("block mapping", "the keys of one mapping start in the same column; this line or one before it does not"),

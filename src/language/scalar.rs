@@ -30,6 +30,9 @@ impl Shape for Version {
     }
 }
 
+/// Most bytes of a file name, on Linux and on all file systems that it is used with.
+pub(crate) const FILE_NAME_BYTES: usize = 255;
+
 /// The pipeline's name; it names folders, so it is one plain word.
 #[derive(Debug, Clone)]
 pub(crate) struct PipelineName(pub String);
@@ -40,19 +43,28 @@ impl Shape for PipelineName {
             name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         };
-        match node.text() {
-            Some(name) if plain(name) => Some(PipelineName(name.to_owned())),
-            _ => {
-                let message = "the pipeline's name must be one word of letters, digits, `_`, `-` and `.`";
-                let help = "it names the folder of the results: results/<name>/";
-                problems.push(Diagnostic::new(node.span, message).help(help));
-                None
+        let help = "it names the folder of the results: results/<name>/";
+        let (message, help) = match node.text() {
+            Some(name) if plain(name) && name.len() <= FILE_NAME_BYTES => return Some(PipelineName(name.to_owned())),
+            Some(name) if plain(name) => {
+                let bytes = name.len();
+                (
+                    format!("the pipeline's name has {bytes} bytes; names of folders have at most {FILE_NAME_BYTES}"),
+                    help,
+                )
             }
-        }
+            // Such a name is plain, but for the reader of YAML it is no text.
+            None if matches!(node.value, Value::Bool(_) | Value::Number(_)) => {
+                (format!("the pipeline's name is text, not {}", node.value.noun()), "quote it: `name: \"…\"`")
+            }
+            _ => ("the pipeline's name must be one word of letters, digits, `_`, `-` and `.`".to_owned(), help),
+        };
+        problems.push(Diagnostic::new(node.span, message).help(help));
+        None
     }
 
     fn schema() -> serde_json::Value {
-        json!({ "type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$" })
+        json!({ "type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "maxLength": FILE_NAME_BYTES })
     }
 }
 

@@ -48,6 +48,7 @@ impl Validator {
             "const" => rule == value,
             "enum" => rule.as_array().unwrap().contains(value),
             "pattern" => text.is_none_or(|text| fits(rule.as_str().unwrap(), text)),
+            "maxLength" => text.is_none_or(|text| text.chars().count() as u64 <= rule.as_u64().unwrap()),
             "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
             "exclusiveMinimum" => value.as_f64().is_none_or(|number| number > rule.as_f64().unwrap()),
             "exclusiveMaximum" => value.as_f64().is_none_or(|number| number < rule.as_f64().unwrap()),

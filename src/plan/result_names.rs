@@ -4,12 +4,11 @@ use std::path::Path;
 
 use athanor_stages::ports::OutputPort;
 
+use crate::language::scalar::FILE_NAME_BYTES;
 use crate::language::{Diagnostic, Span};
 
 /// Name of the note in a folder of results: which files there are Athanor's own.
 pub(crate) const RESULTS_NOTE: &str = ".athanor.json";
-/// Most bytes of a file name, on Linux and on all file systems that it is used with.
-const NAME_BYTES: usize = 255;
 /// Most bytes of a path that the system takes, without room for the folder of results.
 const PATH_BYTES: usize = 3072;
 /// Letters of a long name that a message shows.
@@ -25,9 +24,10 @@ pub(super) struct LabelledResult<'r> {
 /// The mistake in the name of a result, if there is one: `path` is below the folder of results.
 pub(super) fn mistake(key: &str, path: &str, of_axes: Option<LabelledResult<'_>>, span: Span) -> Option<Diagnostic> {
     let last = of_axes.map(|LabelledResult { label, port }| labelled(label, port, &port.file));
-    let is_long = |part: &&str| part.len() > NAME_BYTES;
-    let long = path.split('/').chain(last.as_deref()).find(is_long);
-    let help = if of_axes.is_some() {
+    let is_long = |part: &&str| part.len() > FILE_NAME_BYTES;
+    let own = path.split('/').find(is_long);
+    let long = own.or_else(|| last.as_deref().filter(is_long));
+    let help = if own.is_none() {
         "give the axes shorter values, or a mapping, whose keys are what names show: `matrix: { model: { small: … } }`"
     } else {
         "shorten it"
@@ -35,7 +35,7 @@ pub(super) fn mistake(key: &str, path: &str, of_axes: Option<LabelledResult<'_>>
     if let Some(part) = long {
         let count = part.len();
         let message = format!(
-            "the result `{}` would have the name `{}`, {count} bytes long; names of files have at most {NAME_BYTES}",
+            "the result `{}` would have the name `{}`, {count} bytes long; names of files have at most {FILE_NAME_BYTES}",
             shortened(key),
             shortened(part)
         );

@@ -3,11 +3,12 @@
 //! A file is a row of records: length, checksum of it, a message of protocol buffers (`tensorflow.Event`), checksum of that. Checksums
 //! are CRC-32C, rotated and shifted as TFRecord has it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use athanor_cache::Cache;
+use athanor_cache::{Cache, Digest};
 
 use crate::plan::Plan;
 use crate::report::results::KnownResults;
@@ -18,10 +19,16 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// Number that TFRecord adds to a rotated checksum.
 const MASK_DELTA: u32 = 0xa282_ead8;
 
+/// Most bytes of a folder's name.
+const NAME_BYTES: usize = 255;
+/// Digits of a digest that tell two names apart.
+const DIGITS: usize = 8;
+
 /// Writes the curves of these results below `folder`; returns the number of instances that have any.
 pub(crate) fn write(folder: &Path, plan: &Plan, cache: &Cache, results: &KnownResults) -> io::Result<usize> {
     let mut written = 0;
-    for instance in &plan.instances {
+    let names: Vec<&str> = plan.instances.iter().map(|instance| instance.name.as_str()).collect();
+    for (instance, name) in plan.instances.iter().zip(folder_names(&names)) {
         let Some(record) = results.get(&instance.name).and_then(|result| result.record(cache)) else { continue };
         let annex = Annex::of(cache, &record);
         if annex.curves.is_empty() {
@@ -35,13 +42,30 @@ pub(crate) fn write(folder: &Path, plan: &Plan, cache: &Cache, results: &KnownRe
                 file.extend(framed(&event(ended, *step, &message(5, &message(1, &of_metric)))));
             }
         }
-        let place = folder.join(file_name(&instance.name));
+        let place = folder.join(name);
         fs::create_dir_all(&place)?;
         // One name for one result, so that writing it twice shows it once.
         fs::write(place.join(format!("events.out.tfevents.{:010}.athanor", record.finished_at.as_second())), file)?;
         written += 1;
     }
     Ok(written)
+}
+
+/// The names of the instances' folders. Curves of two instances in one folder would be taken for one curve, or overwrite each
+/// other, so names that would be the same, or are longer than those of files, end with digits of a digest.
+fn folder_names(instances: &[&str]) -> Vec<String> {
+    let names: Vec<String> = instances.iter().map(|name| file_name(name)).collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+    let told_apart = |(instance, name): (&&str, &String)| {
+        if (counts[name.as_str()] == 1 || name == instance) && name.len() <= NAME_BYTES {
+            return name.clone();
+        }
+        let digest = Digest::of(instance.as_bytes()).to_string();
+        let begin = name.floor_char_boundary(NAME_BYTES - DIGITS - 1);
+        format!("{}-{}", &name[..begin], &digest[..DIGITS])
+    };
+    instances.iter().zip(&names).map(told_apart).collect()
 }
 
 /// A name of an instance as that of one folder.
@@ -120,5 +144,17 @@ mod tests {
     fn names_stay_below_their_folder() {
         assert_eq!(file_name("model[a=../x,fold=0]"), "model[a=.._x,fold=0]");
         assert_eq!(file_name("../.."), "_.._..");
+    }
+
+    #[test]
+    fn each_instance_has_a_folder_of_its_own() {
+        let long = format!("s[a={}]", "é".repeat(150));
+        let instances = ["s[a=x/y]", "s[a=x:y]", "s[a=x_y]", "s[a=x]", &long];
+        let names = folder_names(&instances);
+        assert_eq!(names[2..4], ["s[a=x_y]", "s[a=x]"]);
+        let different: std::collections::HashSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), instances.len(), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= NAME_BYTES), "{names:?}");
+        assert_eq!(names, folder_names(&instances));
     }
 }
