@@ -135,7 +135,8 @@ fn goes(plan: &CollectionPlan, options: &RemoteGcOptions) -> String {
             ),
             Some(record) => {
                 let name = escape(record.recipe["instance"].as_str().unwrap_or("?")).into_owned();
-                let size = bytes(record.outputs.iter().map(|output| output.artifact.bytes).sum());
+                let sizes = record.outputs.iter().map(|output| output.artifact.bytes);
+                let size = bytes(sizes.fold(0, u64::saturating_add));
                 format!("  {name} ({short}): {size}, put there {put}: no recorded run of this cache uses it\n")
             }
         };

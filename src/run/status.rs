@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 
 use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
+use athanor_stages::ports::OutputPort;
 use athanor_stages::secrets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -199,7 +200,7 @@ pub(crate) fn status(
         let cannot = |unresolved: Unresolved| Status::Stale { reasons: vec![Reason::from(unresolved)] };
         let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
-            Ok(fingerprint) => match find(earlier, &fingerprint)? {
+            Ok(fingerprint) => match find(earlier, &fingerprint, &inputs.plan.instances[id.index()].outputs)? {
                 Ok((found, status)) => {
                     outputs[id.index()] = Some(found);
                     results[id.index()] = Some(fingerprint).filter(|_| status == Status::Fresh);
@@ -220,7 +221,11 @@ pub(crate) fn status(
 }
 
 /// Outputs of a result, and the status that it makes; the inner error is the names of outputs that were lost.
-fn find(earlier: &EarlierRuns<'_>, fingerprint: &Digest) -> Result<Result<(Outputs, Status), Vec<String>>, CacheError> {
+fn find(
+    earlier: &EarlierRuns<'_>,
+    fingerprint: &Digest,
+    ports: &[OutputPort],
+) -> Result<Result<(Outputs, Status), Vec<String>>, CacheError> {
     if let Some(recalled) = earlier.last_run.outputs(fingerprint) {
         return Ok(Ok((Outputs::clone(recalled), Status::Fresh)));
     }
@@ -229,7 +234,7 @@ fn find(earlier: &EarlierRuns<'_>, fingerprint: &Digest) -> Result<Result<(Outpu
         Lookup::Incomplete { lost, .. } => lost,
         Lookup::Miss => Vec::new(),
     };
-    let elsewhere = earlier.remote.and_then(|remote| remote.find(fingerprint));
+    let elsewhere = earlier.remote.and_then(|remote| remote.find(fingerprint, ports));
     Ok(elsewhere.map(|outputs| (outputs, Status::Remote)).ok_or(lost))
 }
 

@@ -1,6 +1,7 @@
 //! The remote cache, from outside: two machines with caches of their own and a folder that they share.
 
 mod collection;
+mod lies;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;

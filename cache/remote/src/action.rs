@@ -55,6 +55,22 @@ impl RemoteResult {
         self.record.outputs.iter().map(|output| &output.artifact).chain(&self.record.log)
     }
 
+    /// Whether it lacks any of these outputs.
+    pub(crate) fn lacks<'o>(&self, outputs: impl IntoIterator<Item = &'o str>) -> bool {
+        let has = |name: &str| self.record.outputs.iter().any(|output| output.name == name);
+        outputs.into_iter().any(|name| !has(name))
+    }
+
+    /// Whether it says of content that these outputs have, too, that it has another size.
+    pub(crate) fn misstates(&self, outputs: &[OutputRecord]) -> bool {
+        let theirs = || self.artifacts().map(|artifact| (artifact.digest, (artifact.bytes, artifact.files)));
+        let of = |digest: Digest| move |(theirs, size)| (theirs == digest).then_some(size);
+        outputs
+            .iter()
+            .map(|output| &output.artifact)
+            .any(|ours| theirs().filter_map(of(ours.digest)).any(|size| size != (ours.bytes, ours.files)))
+    }
+
     /// Serialises an action.
     pub(crate) fn seal(&self, team: Option<&TeamKey>) -> serde_json::Result<Vec<u8>> {
         let sealed: SealedRecord = self.record.seal()?;

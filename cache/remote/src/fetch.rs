@@ -13,7 +13,7 @@ use crate::action::{PackRange, RemoteResult};
 use crate::error::{FailureKind, RemoteError, StorageError};
 use crate::folder_index::{self, FolderIndex};
 use crate::pack::{self, Content, Request};
-use crate::parallel::{BODIES, REQUESTS, try_for_each, try_map};
+use crate::parallel::{BODIES, REQUESTS, try_for_each, try_for_numbers, try_map};
 use crate::remote::Remote;
 use crate::storage::{PART, wrong_length};
 use crate::transfer::Transfer;
@@ -46,8 +46,9 @@ impl Remote {
         }
         lacking.objects.sort_unstable();
         lacking.objects.dedup();
-        let bytes = lacking.packed.keys().chain(&lacking.objects).map(|content| content.bytes).sum();
-        progress.expect(bytes);
+        // Sizes that come from elsewhere may be absurd.
+        let sizes = lacking.packed.keys().chain(&lacking.objects).map(|content| content.bytes);
+        progress.expect(sizes.fold(0, u64::saturating_add));
         let place =
             |content: &Content, file: NamedTempFile| cache.place_file(file, &content.digest, content.executable);
         let requests = pack::requests(&lacking.packed);
@@ -204,17 +205,17 @@ impl Remote {
         bytes: u64,
         progress: &Transfer,
     ) -> Result<bool, RemoteError> {
-        let starts: Vec<u64> = (0..bytes.div_ceil(PART)).map(|part| part * PART).collect();
         let missing = AtomicBool::new(false);
-        try_for_each(&starts, BODIES, |start| {
+        try_for_numbers(bytes.div_ceil(PART), BODIES, |part| {
             progress.check()?;
-            let range = *start..bytes.min(start + PART);
+            let start = part * PART;
+            let range = start..bytes.min(start.saturating_add(PART));
             let length = range.end - range.start;
             match self.act(|storage| storage.get_range(key, range))? {
                 None => missing.store(true, Ordering::Relaxed),
                 Some(part) if part.len() as u64 == length => {
                     let failed = |source| CacheError::Io { path: key.into(), source };
-                    file.write_all_at(&part, *start).map_err(failed)?;
+                    file.write_all_at(&part, start).map_err(failed)?;
                     progress.add(length);
                 }
                 Some(_) => return Err(wrong_length(key).at(&self.address)),

@@ -73,7 +73,7 @@ pub use collection::{CollectRequest, CollectionPlan, UnneededResult};
 pub use error::{FailureKind, RemoteError};
 pub use options::{Programs, RemoteOptions};
 pub use push::{PushOptions, PushReport};
-pub use remote::Remote;
+pub use remote::{FindOutcome, Remote};
 pub use storage::server::serve;
 pub use team_key::TeamKey;
 pub use transfer::Transfer;

@@ -1,6 +1,6 @@
 //! Work on several threads that wait for a network, which are more than there are processors.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Requests under way at once.
@@ -14,23 +14,36 @@ pub(crate) fn try_for_each<T: Sync, E: Send>(
     threads: usize,
     work: impl Fn(&T) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
-    if let [item] = items {
-        return work(item);
+    let item = |number: u64| usize::try_from(number).ok().and_then(|number| items.get(number));
+    try_for_numbers(items.len() as u64, threads, |number| item(number).map_or(Ok(()), &work))
+}
+
+/// As [`try_for_each`], for the numbers below `count`, which may come from elsewhere and be absurd.
+pub(crate) fn try_for_numbers<E: Send>(
+    count: u64,
+    threads: usize,
+    work: impl Fn(u64) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    if count == 1 {
+        return work(0);
     }
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let error: Mutex<Option<E>> = Mutex::new(None);
     let take = || {
-        while !failed.load(Ordering::Relaxed)
-            && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            if let Err(refusal) = work(item) {
+        while !failed.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            if let Err(refusal) = work(number) {
                 failed.store(true, Ordering::Relaxed);
                 error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
             }
         }
     };
+    let threads = usize::try_from(count).unwrap_or(usize::MAX).min(threads);
     std::thread::scope(|scope| {
-        for _ in 1..threads.min(items.len()) {
+        for _ in 1..threads {
             // Where the system gives no more threads, those that are there do it all.
             let _ = std::thread::Builder::new().spawn_scoped(scope, take);
         }
@@ -66,5 +79,10 @@ mod tests {
         assert_eq!(doubled, Ok(items.iter().map(|item| item * 2).collect::<Vec<_>>()));
         assert_eq!(try_map(&items, 7, |item| if *item == 40 { Err("no") } else { Ok(*item) }), Err("no"));
         assert_eq!(try_map(&[] as &[u32], 7, |item| Ok::<_, ()>(*item)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_absurd_number_is_begun_and_ended_by_the_first_error() {
+        assert_eq!(try_for_numbers(u64::MAX, 3, |number| if number == 20 { Err(number) } else { Ok(()) }), Err(20));
     }
 }

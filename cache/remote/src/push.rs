@@ -78,7 +78,12 @@ impl Remote {
         let mut jobs = Vec::new();
         for (record, found) in records.into_iter().zip(found) {
             let is_doubted = self.is_doubted(&record);
+            let names = || record.outputs.iter().map(|output| &*output.name);
             match found {
+                // Nobody can use it, as far as is known: some work has outputs that it need not write.
+                Ok(Some(theirs)) if theirs.misstates(&record.outputs) || (options.again && theirs.lacks(names())) => {
+                    jobs.push(job(cache, record, options, Occupied::Replace)?);
+                }
                 Ok(Some(theirs)) if theirs.record.outputs != record.outputs && !is_doubted => {
                     report.differing.push(record.fingerprint);
                 }

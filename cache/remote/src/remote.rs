@@ -34,6 +34,9 @@ pub struct Remote {
     damaged: Mutex<HashSet<String>>,
 }
 
+/// Outcome of one question for a result.
+pub type FindOutcome = Result<Option<RemoteResult>, RemoteError>;
+
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Mark {
     version: u32,
@@ -71,9 +74,33 @@ impl Remote {
         found.map(unseal).transpose().map_err(|error| self.note(&key, error))
     }
 
-    /// Asks for the results of several fingerprints at once.
-    pub fn find_all(&self, fingerprints: &[Digest]) -> Result<Vec<Option<RemoteResult>>, RemoteError> {
-        try_map(fingerprints, REQUESTS, |fingerprint| self.find(fingerprint))
+    /// As [`Remote::find`], for work that always has these outputs. A record without one of them is damaged: nothing that reads it could
+    /// ever run.
+    pub fn find_whole<'o>(
+        &self,
+        fingerprint: &Digest,
+        outputs: impl IntoIterator<Item = &'o str>,
+    ) -> Result<Option<RemoteResult>, RemoteError> {
+        match self.find(fingerprint)? {
+            Some(result) if result.lacks(outputs) => {
+                let key = action::key(fingerprint);
+                Err(self.note(&key, StorageError::damaged(&key, "holds a record that lacks outputs")))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Asks for several results at once, each by its fingerprint and the outputs that such work always has; returns the outcome of each.
+    ///
+    /// # Errors
+    /// If the storage cannot tell; a result that is damaged is the outcome of one question.
+    pub fn find_all(&self, questions: &[(Digest, Vec<&str>)]) -> Result<Vec<FindOutcome>, RemoteError> {
+        try_map(questions, REQUESTS, |(fingerprint, outputs)| {
+            match self.find_whole(fingerprint, outputs.iter().copied()) {
+                Err(error) if error.kind() != Some(FailureKind::Damaged) => Err(error),
+                outcome => Ok(outcome),
+            }
+        })
     }
 
     /// Whether anything was ever put there.

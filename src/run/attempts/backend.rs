@@ -53,7 +53,7 @@ pub trait RunBackend {
     /// Returns the outputs of a result that can be served.
     fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError>;
     /// Asks elsewhere for a result that is not here; returns whether it does: [`BackendEvent::Answered`] follows.
-    fn ask(&mut self, _id: InstanceId, _fingerprint: &Digest) -> bool {
+    fn ask(&mut self, _inputs: &Inputs<'_>, _id: InstanceId, _fingerprint: &Digest) -> bool {
         false
     }
     /// Fetches what `id` reads and is elsewhere; returns whether there is anything: [`BackendEvent::Fetched`] follows.
@@ -225,10 +225,11 @@ impl RunBackend for CacheBackend<'_> {
         })
     }
 
-    fn ask(&mut self, id: InstanceId, fingerprint: &Digest) -> bool {
+    fn ask(&mut self, inputs: &Inputs<'_>, id: InstanceId, fingerprint: &Digest) -> bool {
         let Some(remote) = self.remote.as_ref().filter(|_| self.asks) else { return false };
         let (listener, fingerprint) = (Arc::clone(&self.listener), *fingerprint);
-        remote.ask(fingerprint, move |outputs| listener(BackendEvent::Answered(id, fingerprint, outputs)));
+        let ports = &inputs.plan.instances[id.index()].outputs;
+        remote.ask(fingerprint, ports, move |outputs| listener(BackendEvent::Answered(id, fingerprint, outputs)));
         true
     }
 

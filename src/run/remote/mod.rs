@@ -13,5 +13,5 @@ mod workers;
 pub use remote_use::{RemoteConfig, RemoteUse};
 
 pub(crate) use collection::{RemoteGcOptions, collect};
-pub(crate) use remote_use::open;
+pub(crate) use remote_use::{open, required};
 pub(crate) use reported::differing;

@@ -9,6 +9,8 @@ use athanor_remote::{
     Address, Programs, PushOptions, Remote, RemoteError, RemoteOptions, RemoteResult, TeamKey, Transfer,
 };
 
+use athanor_stages::ports::OutputPort;
+
 use crate::run::own_processes;
 use crate::run::state::outputs::Outputs;
 
@@ -107,16 +109,21 @@ impl RemoteUse {
         self.reported.line(error, consequence).into_iter().for_each(|line| (self.notify)(line));
     }
 
-    /// Asks for the result of a fingerprint; `answered` gets its outputs if there is one, on another thread. Anything that goes wrong
-    /// counts as no result.
-    pub fn ask(self: &Arc<Self>, fingerprint: Digest, answered: impl FnOnce(Option<Outputs>) + Send + 'static) {
-        let this = Arc::clone(self);
-        self.questions.run(move || answered(this.find(&fingerprint)));
+    /// Asks for the result of a fingerprint, of work with these outputs; `answered` gets what it has of them if there is a result, on
+    /// another thread. Anything that goes wrong counts as no result.
+    pub fn ask(
+        self: &Arc<Self>,
+        fingerprint: Digest,
+        ports: &[OutputPort],
+        answered: impl FnOnce(Option<Outputs>) + Send + 'static,
+    ) {
+        let (this, ports) = (Arc::clone(self), ports.to_vec());
+        self.questions.run(move || answered(this.find(&fingerprint, &ports)));
     }
 
-    /// Asks for the result of a fingerprint and waits. One that is found is promised from now on.
-    pub fn find(&self, fingerprint: &Digest) -> Option<Outputs> {
-        match self.remote()?.find(fingerprint) {
+    /// Asks for the result of a fingerprint, of work with these outputs, and waits. One that is found is promised from now on.
+    pub fn find(&self, fingerprint: &Digest, ports: &[OutputPort]) -> Option<Outputs> {
+        match self.remote()?.find_whole(fingerprint, required(ports)) {
             Ok(found) => {
                 let result = Arc::new(found?);
                 let outputs = Outputs::from(result.record.outputs.as_slice());
@@ -235,6 +242,11 @@ impl RemoteUse {
     pub(crate) fn address(&self) -> String {
         self.config.address.to_string()
     }
+}
+
+/// Names of the outputs that such work always has.
+pub(crate) fn required(ports: &[OutputPort]) -> impl Iterator<Item = &str> {
+    ports.iter().filter(|port| !port.optional).map(|port| &*port.name)
 }
 
 /// State of the pushes of a run.

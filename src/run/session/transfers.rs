@@ -7,7 +7,7 @@ use athanor_remote::{PushOptions, PushReport, Remote, RemoteError, RemoteResult,
 
 use crate::plan::InstanceId;
 use crate::run::inputs::resolve::Inputs;
-use crate::run::remote::{RemoteConfig, open};
+use crate::run::remote::{RemoteConfig, open, required};
 use crate::run::state::outputs::Outputs;
 
 use super::{RunError, Session};
@@ -56,6 +56,8 @@ struct Survey {
     elsewhere: Vec<(InstanceId, RemoteResult)>,
     /// Instances whose results are nowhere, with their fingerprints.
     nowhere: Vec<(InstanceId, Digest)>,
+    /// Instances whose results elsewhere are damaged, and how.
+    damaged: Vec<(InstanceId, RemoteError)>,
 }
 
 impl Session<'_> {
@@ -129,8 +131,9 @@ impl Session<'_> {
         }
         pulled.here = survey.here.iter().filter(|(id, _)| is_wanted(id)).count();
         pulled.missing = survey.nowhere.iter().map(|(id, _)| name(id)).collect();
-        let known = survey.outputs.iter().flatten().count() + survey.nowhere.len();
+        let known = survey.outputs.iter().flatten().count() + survey.nowhere.len() + survey.damaged.len();
         pulled.waiting = self.wanted.len() - known;
+        pulled.failures.extend(survey.damaged.into_iter().map(|(id, error)| (name(&id), error)));
         Ok(pulled)
     }
 
@@ -144,6 +147,7 @@ impl Session<'_> {
             here: Vec::new(),
             elsewhere: Vec::new(),
             nowhere: Vec::new(),
+            damaged: Vec::new(),
         };
         let mut left = self.wanted.clone();
         loop {
@@ -160,14 +164,17 @@ impl Session<'_> {
                 survey.nowhere.extend(asked);
                 continue;
             };
-            let fingerprints: Vec<Digest> = asked.iter().map(|(_, fingerprint)| *fingerprint).collect();
-            for ((id, fingerprint), found) in asked.into_iter().zip(remote.find_all(&fingerprints)?) {
+            let ports = |id: &InstanceId| required(&self.plan.instances[id.index()].outputs).collect();
+            let questions: Vec<(Digest, Vec<&str>)> =
+                asked.iter().map(|(id, fingerprint)| (*fingerprint, ports(id))).collect();
+            for ((id, fingerprint), found) in asked.into_iter().zip(remote.find_all(&questions)?) {
                 match found {
-                    Some(result) => {
+                    Err(error) => survey.damaged.push((id, error)),
+                    Ok(Some(result)) => {
                         survey.outputs[id.index()] = Some(Outputs::from(result.record.outputs.as_slice()));
                         survey.elsewhere.push((id, result));
                     }
-                    None => survey.nowhere.push((id, fingerprint)),
+                    Ok(None) => survey.nowhere.push((id, fingerprint)),
                 }
             }
         }

@@ -127,6 +127,11 @@ impl Storage for Folder {
 
     fn get_range(&self, key: &str, range: Range<u64>) -> Stored<Option<Vec<u8>>> {
         let Some(file) = self.open(key)? else { return Ok(None) };
+        let metadata = file.metadata().map_err(|error| StorageError::io_at(&self.root.join(key), &error))?;
+        // A range that was named elsewhere may be absurd, and is not allocated before.
+        if range.end > metadata.len() {
+            return Err(super::wrong_length(key));
+        }
         let mut content = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)];
         match file.read_exact_at(&mut content, range.start) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(super::wrong_length(key)),
@@ -245,7 +250,9 @@ mod tests {
         assert_eq!(storage.get("a/b", 3).unwrap().unwrap(), b"one");
         assert!(storage.put("a/b", b"three".to_vec(), Occupied::Replace).unwrap());
         assert_eq!(storage.get_range("a/b", 1..4).unwrap().unwrap(), b"hre");
-        assert_eq!(storage.get_range("a/b", 1..6).unwrap_err().kind, FailureKind::Damaged);
+        for end in [6, u64::MAX] {
+            assert_eq!(storage.get_range("a/b", 1..end).unwrap_err().kind, FailureKind::Damaged);
+        }
         assert_eq!(storage.get("a/b", 4).unwrap_err().kind, FailureKind::Damaged);
         assert_eq!(fs::read_dir(folder.path().join(UNFINISHED)).unwrap().count(), 0);
         for key in ["../x", "/x", "", "a/../../x", "."] {

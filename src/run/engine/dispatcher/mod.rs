@@ -259,7 +259,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
                     self.cached(id, fingerprint, &outputs);
                     continue;
                 }
-                if self.backend.ask(id, &fingerprint) {
+                if self.backend.ask(&self.inputs, id, &fingerprint) {
                     self.in_flight.begin(fingerprint);
                     continue;
                 }
