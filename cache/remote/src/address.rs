@@ -52,6 +52,9 @@ impl FromStr for Address {
                 let bucket = if scheme == "az" { "container" } else { "bucket" };
                 Err(format!("`{text}` names no {bucket}: expected `{scheme}://{bucket}/prefix`"))
             }
+            "s3" | "gs" | "az" if first.contains(char::is_whitespace) => {
+                Err(format!("`{text}`: the name of a bucket or container has no blanks in it"))
+            }
             "s3" | "gs" | "az" if first.contains('@') => {
                 Err(format!("`{text}`: credentials are no part of an address; docs/remote.md says where they belong"))
             }
@@ -135,6 +138,7 @@ mod tests {
             "ssh:///x",
             "ssh://h:x/y",
             "s3://b/x?y",
+            "s3://b x/y",
             "file:///a\0b",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");

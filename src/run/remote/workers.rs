@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::fatal_errors::or_exit;
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// Up to a number of threads, which end when nothing is left to do.
@@ -48,7 +50,7 @@ fn work(shared: &Mutex<State>) {
             return;
         };
         drop(state);
-        task();
+        or_exit(task);
     }
 }
 

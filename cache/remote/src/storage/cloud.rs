@@ -7,6 +7,7 @@ mod credentials;
 use std::error::Error as _;
 use std::future::Future;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Cloud {
                     AmazonS3Builder::new().with_allow_http(values.allow_http).with_disable_bulk_delete(true);
                 for (name, value) in &values.config {
                     if let Ok(key) = name.parse() {
-                        builder = builder.with_config(key, value);
+                        builder = builder.with_config(key, credentials::checked(name, value)?);
                     }
                 }
                 if !values.is_known {
@@ -135,7 +136,7 @@ impl Cloud {
                 let mut builder = GoogleCloudStorageBuilder::new();
                 for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("GOOGLE_")) {
                     if let Ok(key) = name.to_ascii_lowercase().parse() {
-                        builder = builder.with_config(key, value);
+                        builder = builder.with_config(key, credentials::checked(name, value)?);
                     }
                 }
                 let store = builder.with_bucket_name(bucket).with_retry(retry).with_http_connector(connector).build();
@@ -145,7 +146,7 @@ impl Cloud {
                 let mut builder = MicrosoftAzureBuilder::new();
                 for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("AZURE_")) {
                     if let Ok(key) = name.to_ascii_lowercase().parse() {
-                        builder = builder.with_config(key, value);
+                        builder = builder.with_config(key, credentials::checked(name, value)?);
                     }
                 }
                 let store =
@@ -166,7 +167,13 @@ impl Cloud {
     fn wait<T>(&self, limit: Duration, request: impl Future<Output = Stored<T>>) -> Stored<T> {
         let Some(runtime) = &self.runtime else { return Err(StorageError::new(FailureKind::Other, "is closed.")) };
         let timed = async { tokio::time::timeout(limit, request).await };
-        runtime.block_on(timed).unwrap_or_else(|_| Err(self.late()))
+        // Libraries that make requests of odd addresses and credentials panic, and a remote cache fails no run.
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| runtime.block_on(timed))) else {
+            let what = "cannot be asked: its address and these credentials make no request. docs/remote.md names the variables that say where \
+                        it is, and who asks.";
+            return Err(StorageError::new(FailureKind::Other, what));
+        };
+        outcome.unwrap_or_else(|_| Err(self.late()))
     }
 
     fn late(&self) -> StorageError {
@@ -214,6 +221,7 @@ impl Cloud {
             Ok(Ok(result)) => Ok(Some(result)),
             // A bucket that is not there has no key either, and that is no miss.
             Ok(Err(error @ Error::NotFound { .. })) if !is_no_bucket(&error) => Ok(None),
+            Ok(Err(error)) if error.to_string().contains("416 ") => Err(wrong_length(key)),
             Ok(Err(error)) => Err(self.refused(&error)),
         }
     }

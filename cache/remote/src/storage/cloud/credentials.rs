@@ -3,6 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::error::{FailureKind, StorageError};
+use crate::storage::Stored;
+
+/// Variables with the address of a server, in lower case.
+const ADDRESSES: [&str; 6] = [
+    "aws_endpoint",
+    "aws_endpoint_url",
+    "aws_endpoint_url_s3",
+    "azure_endpoint",
+    "azure_storage_endpoint",
+    "google_base_url",
+];
+
 /// Values for the client.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct S3Values {
@@ -53,6 +66,39 @@ pub(super) fn of_s3(variables: &[(String, String)]) -> S3Values {
     S3Values { config, allow_http, is_known }
 }
 
+/// A value, if a request can be made of it; `name` is that of its variable.
+pub(super) fn checked<'v>(name: &str, value: &'v str) -> Stored<&'v str> {
+    let shown = name.to_ascii_uppercase();
+    let what = if ADDRESSES.contains(&&*name.to_ascii_lowercase()) && !is_address(value) {
+        let value = value.escape_debug();
+        format!(
+            "cannot be used: `{shown}` is `{value}`, and not the address of a server, as `https://minio.lab:9000` is."
+        )
+    } else if value.chars().any(char::is_control) && !shown.starts_with("GOOGLE_") {
+        // Google's key is a file's text. The value may be a secret.
+        format!(
+            "cannot be used: the value of `{shown}` has a line break in it, or another character that is no text. Is it a file's?"
+        )
+    } else {
+        return Ok(value);
+    };
+    Err(StorageError::new(FailureKind::Other, what))
+}
+
+/// Whether this is the address of a server: a scheme, a host, and a port that is one, if it is there.
+fn is_address(text: &str) -> bool {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        && !host.is_empty()
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        && text.chars().all(|character| character.is_ascii_graphic())
+}
+
 /// Entries under a heading of a file of `name = value` lines; none if there is no such file.
 fn section(file: Option<PathBuf>, heading: &str) -> BTreeMap<String, String> {
     let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
@@ -74,6 +120,33 @@ fn section(file: Option<PathBuf>, heading: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_no_request_can_be_made_of_are_refused() {
+        for address in ["http://127.0.0.1:9000", "https://minio.lab", "HTTPS://[::1]:9000/path", "http://[::1]"] {
+            checked("aws_endpoint_url", address).unwrap();
+        }
+        for address in [
+            "minio.lab",
+            "127.0.0.1:9000",
+            "ftp://h",
+            "http://",
+            "http://:1",
+            "http://h:99999",
+            "http://h/ x",
+            "http://h\n",
+        ] {
+            assert!(checked("aws_endpoint_url", address).is_err(), "{address}");
+            assert!(checked("GOOGLE_BASE_URL", address).is_err(), "{address}");
+        }
+        let refused = checked("AWS_SECRET_ACCESS_KEY", "secret\n").unwrap_err();
+        assert!(
+            refused.what.contains("`AWS_SECRET_ACCESS_KEY`") && !refused.what.contains("secret\n"),
+            "{}",
+            refused.what
+        );
+        checked("GOOGLE_SERVICE_ACCOUNT_KEY", "{\n}").unwrap();
+    }
 
     #[test]
     fn variables_come_first_and_files_of_amazons_tools_fill_in() {
