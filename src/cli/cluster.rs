@@ -10,6 +10,9 @@ use crate::run::executor::resources::Capacity;
 use crate::run::{AgentHost, QueueCommands, SlurmConfig, agent_main};
 use crate::settings::{ExecutorChoice, GpuOption, OnNoGpu, Setting, Settings, SlurmSettings};
 
+/// Beginnings of the variables of a job that this process may be part of, and of those that are options of Slurm's commands.
+const OF_SLURM: [&str; 5] = ["SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SACCT_"];
+
 /// Options of the cluster's jobs, if stages are to run there.
 pub(super) fn options(settings: &Settings, command: &RunCommand) -> Result<Option<SlurmConfig>, Exit> {
     let executor = match command.executor {
@@ -27,9 +30,8 @@ pub(super) fn options(settings: &Settings, command: &RunCommand) -> Result<Optio
     };
     let SlurmSettings { batch, account, extra, gpus, idle, max_jobs, partition, poll, qos, setup, time } =
         settings.slurm.clone();
-    // Variables of a job that this process is part of would decide what new ones get.
-    let is_of_job = |name: &str| (name.starts_with("SLURM_") && name != "SLURM_CONF") || name.starts_with("SBATCH_");
-    let hidden = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_of_job));
+    let is_of_slurm = |name: &str| name != "SLURM_CONF" && OF_SLURM.iter().any(|start| name.starts_with(start));
+    let hidden = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_of_slurm));
     Ok(Some(SlurmConfig {
         commands: if executor == ExecutorChoice::Batch { Some(commands(batch, &chosen)?) } else { None },
         partition: partition.value,

@@ -265,3 +265,39 @@ fn jobs_of_another_users_killed_run_are_left_alone_as_root() {
     succeeds(&cluster, run, 2, 2);
     assert!(theirs.is_dir());
 }
+
+#[test]
+fn processes_that_commands_of_the_queue_leave_running_hold_nothing_up() {
+    let cluster = Cluster::new(MANY);
+    cluster.set("lingers", "");
+    let outcome = cluster.run(&[]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(!cluster.path("gave_up").exists(), "it was waited for: {outcome:?}");
+    cluster.set("gone", "");
+}
+
+#[test]
+fn variables_that_are_options_of_the_queues_commands_hide_no_jobs() {
+    let mut cluster = counting("{ gpus: 1 }");
+    cluster.variables.push(("SQUEUE_PARTITION".to_owned(), "another".to_owned()));
+    cluster.set("hold", "Priority\n");
+    let mut run = start(&cluster);
+    let polls = || cluster.get("polls").lines().count();
+    wait_while_running(&mut run, "it has asked often enough to miss a job", || polls() >= 5);
+    fs::remove_file(cluster.path("hold")).unwrap();
+    cluster.start_jobs();
+    wait_for(&cluster.project.path("up1"), &mut run);
+    succeeds(&cluster, run, 1, 1);
+}
+
+#[test]
+fn options_that_runs_rely_on_are_refused_by_name() {
+    for option in ["--wait", "--job-name=mine", "-o/dev/null", "--array=0-3"] {
+        let cluster =
+            Cluster::new(&MANY.replace("gpus: 1 }", &format!("gpus: 1 }}\n    slurm: {{ extra: \"{option}\" }}")));
+        let outcome = cluster.run(&["-k"]);
+        assert_eq!((outcome.code, cluster.jobs().len()), (1, 0), "{outcome:?}");
+        let told = format!("the option `{option}` of `slurm.extra` is not for users to give");
+        assert!(outcome.out.contains(&told), "{outcome:?}");
+    }
+}

@@ -97,6 +97,14 @@ impl Refusal {
         Refusal { message, is_for_now: false, is_of_queue: true }
     }
 
+    /// Refusal of an option of a user's, in place of the queue.
+    pub(super) fn of_option(option: &str) -> Refusal {
+        let message = format!(
+            "the option `{option}` of `slurm.extra` is not for users to give, since runs rely on their own. Remove it"
+        );
+        Refusal { message, is_for_now: false, is_of_queue: true }
+    }
+
     /// Whether fewer jobs at once may be taken.
     pub(super) fn is_of_number(&self) -> bool {
         let is_full = ["MaxSubmit", "submit limit"].iter().any(|sign| self.message.contains(sign));

@@ -2,7 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Command, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::batch::Refusal;
@@ -13,6 +14,8 @@ use crate::run::program_search::start_error;
 
 /// Time after which a command is taken to hang.
 const MAX_TIME: Duration = Duration::from_secs(120);
+/// Time for which the end of what a command printed is waited for, after the command itself has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Words of queues that have no time, or as many jobs as they take: they may take them later. All else is for good.
 const FOR_NOW: [&str; 11] = [
@@ -46,7 +49,7 @@ pub(super) fn run(called: &str, command: &mut Command, input: &[u8]) -> Result<S
         // A command that reads nothing says why by its exit.
         let _ = stdin.write_all(input);
     }
-    let (out, err) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let (out, err) = (Printed::by(child.stdout.take()), Printed::by(child.stderr.take()));
     let begun = Instant::now();
     let mut pause = Duration::from_millis(1);
     let status = loop {
@@ -62,11 +65,7 @@ pub(super) fn run(called: &str, command: &mut Command, input: &[u8]) -> Result<S
         }
         pause = (pause * 2).min(Duration::from_millis(50));
     };
-    let text = |thread: Option<JoinHandle<Vec<u8>>>| {
-        let bytes = thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let (out, err) = (text(out), text(err));
+    let (out, err) = (out.text(), err.text());
     if status.success() {
         return Ok(out);
     }
@@ -86,15 +85,44 @@ fn names_limit_of_a_job(message: &str) -> bool {
     words.filter(is_limit).any(|word| !word.contains("Submit") && !word.contains("MaxJobs"))
 }
 
-fn read_all(stream: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
-    let mut stream = stream?;
-    let read = move || {
-        let mut bytes = Vec::new();
-        // What was read until an error is all there is.
-        let _ = stream.read_to_end(&mut bytes);
-        bytes
-    };
-    std::thread::Builder::new().spawn(read).ok()
+/// Text that a command prints, read on a thread of its own.
+struct Printed {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    end: Receiver<()>,
+}
+
+impl Printed {
+    fn by(stream: Option<impl Read + Send + 'static>) -> Printed {
+        let (bytes, (ended, end)) = (Arc::default(), channel());
+        let read = Arc::clone(&bytes);
+        if let Some(stream) = stream {
+            // Without a thread there is no text. The end is told by its sender, which goes with the thread.
+            let _ = std::thread::Builder::new().spawn(move || read_all(stream, &read, ended));
+        }
+        Printed { bytes, end }
+    }
+
+    /// The text of a command that has ended. Processes that it has left running, such as ssh's master of shared connections, may keep
+    /// the stream open for ever, and print nothing that is meant.
+    fn text(self) -> String {
+        // What has come by then is all there is.
+        let _ = self.end.recv_timeout(LAST_WORDS);
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+fn read_all(mut stream: impl Read, bytes: &Mutex<Vec<u8>>, _ended: Sender<()>) {
+    let mut buffer = [0; 8192];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(read @ 1..) => {
+                bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // What was read until an error is all there is.
+            Ok(0) | Err(_) => return,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +147,17 @@ mod tests {
             assert_eq!(refusal(reason).is_for_now, is_for_now, "{reason}");
             assert_eq!(refusal(reason).is_of_number(), is_for_now, "no number of jobs is small enough for {reason}");
         }
+    }
+
+    #[test]
+    fn processes_that_a_command_leaves_running_are_not_waited_for() {
+        let begun = Instant::now();
+        let printed = run("`sh`", Command::new("sh").args(["-c", "sleep 60 & echo 12"]), b"");
+        assert_eq!(printed.unwrap(), "12\n");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        let refusal = run("`sh`", Command::new("sh").args(["-c", "sleep 60 & echo no >&2; exit 1"]), b"").unwrap_err();
+        assert_eq!(refusal.message, "no");
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

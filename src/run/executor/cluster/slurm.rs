@@ -14,13 +14,29 @@ use super::placing::JobOptions;
 /// Option that leaves nodes out.
 const EXCLUDE: &str = "--exclude=";
 
+/// Options of `sbatch` that are not for users to give, by their long names and, where they have one, their letters: this program gives jobs
+/// their names, arrays, output and script by others of their kind, and learns their numbers from what `sbatch` prints at once.
+const NOT_FOR_USERS: [(&str, &str); 10] = [
+    ("--array", "-a"),
+    ("--clusters", "-M"),
+    ("--help", "-h"),
+    ("--job-name", "-J"),
+    ("--output", "-o"),
+    ("--test-only", ""),
+    ("--usage", ""),
+    ("--version", "-V"),
+    ("--wait", "-W"),
+    ("--wrap", ""),
+];
+
 /// Jobs of one name in Slurm's queue.
 pub(super) struct Slurm {
     /// Name of the jobs.
     pub name: String,
     /// Whether GPUs are asked for by `--gpus` and not by `--gres`.
     pub by_gpus: bool,
-    /// Variables of this process's that Slurm's commands do not get: those of a job that it is part of would decide what new ones get.
+    /// Variables of this process's that Slurm's commands do not get: those of a job that it is part of would decide what new ones get, and
+    /// a user's own may hide jobs (`SQUEUE_PARTITION`), or ask questions (`SCANCEL_INTERACTIVE`).
     pub hidden: Vec<OsString>,
     /// Whether `sacct` was found not to work here.
     lacks_accounting: AtomicBool,
@@ -29,6 +45,14 @@ pub(super) struct Slurm {
 impl Slurm {
     pub(super) fn new(name: String, by_gpus: bool, hidden: Vec<OsString>) -> Slurm {
         Slurm { name, by_gpus, hidden, lacks_accounting: AtomicBool::new(false) }
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        for variable in &self.hidden {
+            command.env_remove(variable);
+        }
+        command
     }
 
     fn arguments(&self, submission: &Submission) -> Vec<String> {
@@ -77,11 +101,11 @@ impl BatchSystem for Slurm {
     }
 
     fn submit(&self, submission: &Submission) -> Result<String, Refusal> {
-        let mut command = Command::new("sbatch");
-        command.args(self.arguments(submission));
-        for name in &self.hidden {
-            command.env_remove(name);
+        if let Some(option) = submission.options.extra.iter().find(|option| is_not_for_users(option)) {
+            return Err(Refusal::of_option(option));
         }
+        let mut command = self.command("sbatch");
+        command.args(self.arguments(submission));
         let printed = run("`sbatch`", &mut command, submission.script.as_bytes())?;
         let job = printed.lines().last().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
         if job.is_empty() || !job.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -91,7 +115,7 @@ impl BatchSystem for Slurm {
     }
 
     fn poll(&self) -> Result<HashMap<String, JobStatus>, Refusal> {
-        let mut command = Command::new("squeue");
+        let mut command = self.command("squeue");
         command.args([
             &format!("--name={}", self.name),
             "--states=all",
@@ -106,7 +130,7 @@ impl BatchSystem for Slurm {
         if self.lacks_accounting.load(Ordering::Relaxed) {
             return HashMap::new();
         }
-        let mut command = Command::new("sacct");
+        let mut command = self.command("sacct");
         command.args([
             "--noheader",
             "--parsable2",
@@ -127,14 +151,14 @@ impl BatchSystem for Slurm {
     fn cancel(&self, jobs: &[String]) {
         if !jobs.is_empty() {
             // A job that is over needs none; one that cannot be cancelled now is when the run ends.
-            let _ = run("`scancel`", Command::new("scancel").args(jobs), b"");
+            let _ = run("`scancel`", self.command("scancel").args(jobs), b"");
         }
     }
 
     fn cancel_all(&self) -> bool {
         let mut attempts = 0;
         loop {
-            let cancelled = run("`scancel`", Command::new("scancel").arg(format!("--name={}", self.name)), b"");
+            let cancelled = run("`scancel`", self.command("scancel").arg(format!("--name={}", self.name)), b"");
             attempts += 1;
             match cancelled {
                 Err(Refusal { is_of_queue: false, .. }) => return false,
@@ -147,10 +171,21 @@ impl BatchSystem for Slurm {
     }
 }
 
+/// Whether an option is not for users to give. Long names may be cut off where they stay clear.
+fn is_not_for_users(option: &str) -> bool {
+    let name = option.split('=').next().unwrap_or_default();
+    NOT_FOR_USERS.iter().any(|(long, letter)| match name.starts_with("--") {
+        true => name.len() > "--".len() + 1 && long.starts_with(name),
+        false => !letter.is_empty() && name.starts_with(letter),
+    })
+}
+
 /// A path whose name alone may have patterns, which Slurm replaces.
 fn without_patterns(path: &Path) -> String {
-    let folder = path.parent().unwrap_or(Path::new("")).display().to_string().replace('%', "%%");
-    format!("{folder}/{}", path.file_name().unwrap_or_default().display())
+    // Slurm takes backslashes out, and replaces nothing beside them. What jobs print is only needed where they cannot begin.
+    let folder = path.parent().and_then(Path::to_str).filter(|folder| !folder.contains('\\'));
+    let Some(folder) = folder else { return "/dev/null".to_owned() };
+    format!("{}/{}", folder.replace('%', "%%"), path.file_name().unwrap_or_default().display())
 }
 
 /// Job and status in a line of `squeue` or `sacct`.
@@ -178,6 +213,8 @@ fn parse(line: &str) -> Option<(String, JobStatus)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -194,6 +231,46 @@ mod tests {
         assert_eq!(status("12|OUT_OF_MEMORY|OutOfMemory|n1").unwrap().1, JobState::OutOfMemory);
         assert_eq!(status("12|FAILED|NonZeroExitCode|n1").unwrap().1, JobState::Ended);
         assert_eq!(status("slurm_load_jobs error"), None);
+    }
+
+    #[test]
+    fn output_goes_where_slurm_can_be_told_to_put_it() {
+        let written = |path: &[u8]| without_patterns(Path::new(std::ffi::OsStr::from_bytes(path)));
+        assert_eq!(written(b"/100% x/j1_%a"), "/100%% x/j1_%a");
+        assert_eq!(written(b"/a\\b/j1_%a"), "/dev/null");
+        assert_eq!(written(b"/a\xff/j1_%a"), "/dev/null");
+    }
+
+    #[test]
+    fn options_that_this_program_gives_are_no_users() {
+        for option in [
+            "--wait",
+            "-W",
+            "--job-name=x",
+            "-Jx",
+            "--job-n=x",
+            "-a0-3",
+            "--output=/x",
+            "--test-only",
+            "-M",
+            "--wrap=true",
+        ] {
+            assert!(is_not_for_users(option), "{option}");
+        }
+        for option in [
+            "--wait-all-nodes=1",
+            "-w n1",
+            "--hold",
+            "-H",
+            "-O",
+            "--constraint=a100",
+            "--nice",
+            "-Ax",
+            "--mail-user=a@b",
+            "--",
+        ] {
+            assert!(!is_not_for_users(option), "{option}");
+        }
     }
 
     #[test]

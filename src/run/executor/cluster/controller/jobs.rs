@@ -1,6 +1,8 @@
 //! Jobs of the cluster: submitted for what waits, and asked about when they are silent.
 
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use athanor_cache::Digest;
@@ -157,9 +159,7 @@ impl Controller {
         // A folder that cannot be written to refuses the requests, too.
         let _ = shared.write(&shared.job(&format!("{token}.json")), &serde_json::to_vec(&spec).unwrap_or_default());
         let output = shared.output(&spec.array.map_or_else(|| token.clone(), |_| format!("{token}_%a")));
-        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-        let program = quoted(&config.program.display().to_string());
-        let root = quoted(&shared.root.display().to_string());
+        let (program, root) = (quoted(&config.program), quoted(&shared.root));
         let setup = config.slurm.setup.as_ref().map(|setup| format!("{setup}\n")).unwrap_or_default();
         let script = format!("#!/bin/bash\n{setup}exec {program} agent {root} {token}\n");
         let exclude: Vec<String> = self.excluded.iter().cloned().collect();
@@ -362,10 +362,38 @@ impl Controller {
     }
 }
 
+/// A path as a word of bash.
+fn quoted(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        // Names need not be text, and scripts are.
+        None => {
+            let bytes: Vec<String> = path.as_os_str().as_bytes().iter().map(|byte| format!(r"\x{byte:02x}")).collect();
+            format!("$'{}'", bytes.concat())
+        }
+    }
+}
+
 /// Number of the job called `name` of a submission with this number.
 pub(super) fn job_number(submission: &str, name: &str) -> String {
     match name.split_once('_') {
         Some((_, index)) => format!("{submission}_{index}"),
         None => submission.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn bash_reads_every_path_as_it_is() {
+        for path in [&b"/a b/it's $HOME \\n"[..], b"/n\xffu\n'x\\ "] {
+            let script = format!("printf %s {}", quoted(Path::new(OsStr::from_bytes(path))));
+            assert_eq!(Command::new("bash").args(["-c", &script]).output().unwrap().stdout, path);
+        }
     }
 }
