@@ -86,7 +86,8 @@ fn lies_are_told_and_harm_nobody() {
         lie(&team, change);
         let second = machine(&team, "read-only");
         let outcome = second.run(&[]);
-        assert_eq!((outcome.code, ran(&second)), (0, 2), "lie {at}: {outcome:?}");
+        // What `b` makes is the content about whose size one of them lies.
+        assert!(outcome.code == 0 && (1..=2).contains(&ran(&second)), "lie {at}: {outcome:?}");
         assert_eq!(outcome.out.matches("note: The remote cache").count(), 1, "lie {at}: {outcome:?}");
         assert_eq!(second.read("results/p/p"), "1\n2\n3\n");
         let third = machine(&team, "read-only");
@@ -112,7 +113,7 @@ fn a_damaged_record_keeps_no_other_from_being_pulled() {
     assert!(pulled.out.contains("1 instance is not asked for"), "{pulled:?}");
     assert_eq!(pulled.err.matches("error: a: ").count(), 1, "{pulled:?}");
     fine(&second.run(&[]));
-    assert_eq!(ran(&second), 2);
+    assert_eq!(ran(&second), 1);
 }
 
 #[test]
