@@ -1,6 +1,5 @@
 //! Configuration of the remote cache, from settings and variables.
 
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use athanor_remote::TeamKey;
@@ -49,9 +48,9 @@ fn team_key(file: &Setting<Option<PathBuf>>) -> Result<Option<TeamKey>, Exit> {
 
 /// The key in a file; the error is the end of a sentence about the file, with what to do.
 fn key_in(path: &Path) -> Result<TeamKey, String> {
-    // Opening a named pipe that nobody writes to would wait for ever.
-    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
-        return Err("is a pipe\n  help: correct its path, or get the file from your team".to_owned());
+    // Opening a named pipe that nobody writes to would wait for ever, and some devices have no end.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err("is not a file\n  help: correct its path, or get the file from your team".to_owned());
     }
     let bytes = std::fs::read(path).map_err(|error| {
         format!("cannot be read: {error}\n  help: correct its path, or get the file from your team")

@@ -95,6 +95,8 @@ impl Remote {
     /// # Errors
     /// If the storage cannot tell; a result that is damaged is the outcome of one question.
     pub fn find_all(&self, questions: &[(Digest, Vec<&str>)]) -> Result<Vec<FindOutcome>, RemoteError> {
+        // A place that is no remote cache answers none of them.
+        self.is_begun()?;
         try_map(questions, REQUESTS, |(fingerprint, outputs)| {
             match self.find_whole(fingerprint, outputs.iter().copied()) {
                 Err(error) if error.kind() != Some(FailureKind::Damaged) => Err(error),
