@@ -63,9 +63,12 @@ fn resize(record: &mut ActionRecord, name: &str, bytes: u64) -> Digest {
     output.artifact.digest
 }
 
+/// Change of a record, and of the rest of its file.
+type Lie = dyn Fn(&mut ActionRecord, &mut Value);
+
 #[test]
 fn lies_are_told_and_harm_nobody() {
-    let lies: [&dyn Fn(&mut ActionRecord, &mut Value); 5] = [
+    let lies: [&Lie; 5] = [
         &|record, _| {
             resize(record, "big", 1 << 62);
         },
