@@ -111,8 +111,8 @@ fn messages_have_no_words_of_libraries() {
 #[test]
 fn texts_that_yaml_takes_for_something_else_are_told_how_to_write_them() {
     for (value, message, remedy) in [
-        ("*.txt", "did not find expected alphabetic", "a text that begins with `*` or `&` is quoted"),
-        ("*txt", "unknown anchor", "a text that begins with `*` is quoted"),
+        ("* x", "did not find expected alphabetic", "a text that begins with `*` or `&` is quoted"),
+        ("*.txt", "unknown anchor", "a text that begins with `*` is quoted"),
         ("@x", "unexpected character", "a text that begins with `@`, `%` or a backtick is quoted"),
         ("%x", "unexpected character", "a text that begins with `@`, `%` or a backtick is quoted"),
         ("{{ vars.w }}", "a key is a mapping or a list", "an expression is written `${{ … }}`"),
