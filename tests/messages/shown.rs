@@ -11,7 +11,19 @@ pub(crate) fn shown(outcome: &Outcome, names: &[(&Path, &str)]) -> String {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         text = text.replace(&real.display().to_string(), name).replace(&path.display().to_string(), name);
     }
-    text.split_inclusive([' ', '\n', '`', ',', '/']).map(same).collect::<String>().lines().map(without_time).collect()
+    let text: String = text.split_inclusive([' ', '\n', '`', ',', '/']).map(same).collect();
+    let mut lines: Vec<String> = text.lines().map(without_time).collect();
+    // Stages that run side by side end in any order.
+    for together in lines.chunk_by_mut(|one, next| is_of_stage(one) && is_of_stage(next)) {
+        together.sort_by_key(|line| (line.starts_with(FINISHED), line.clone()));
+    }
+    lines.concat()
+}
+
+const FINISHED: &str = "finished ";
+
+fn is_of_stage(line: &str) -> bool {
+    line.starts_with("started ") || line.starts_with(FINISHED)
 }
 
 /// A word, or what stands for it.
