@@ -72,7 +72,7 @@ fn a_pipe_that_nobody_reads_is_no_place_for_an_outcome() {
     assert!(reader.join().unwrap().starts_with("<?xml"));
 }
 
-/// What `/proc` says of a process is not what it says of another: the run would store its own variables.
+/// In `/proc` each process finds itself: the run would store its own variables.
 #[test]
 fn an_output_is_nothing_that_the_kernel_tells_of_a_process() {
     for line in ["ln -s /proc/self/environ x.txt", "mkdir x.txt; ln -s /proc/self/status x.txt/s"] {
