@@ -110,7 +110,7 @@ pub(super) fn write(path: &Path, form: Form, text: &str) -> Result<(), Exit> {
     file.persist(path).map(drop).map_err(|error| refused(error.error))
 }
 
-/// Opens what is no plain file for writing. A pipe is waited for a while only: no signal ends a run that waits for a reader.
+/// Opens a pipe or a device for writing. A pipe is waited for a while only: no signal ends a run that waits for a reader.
 fn open_as_it_is(path: &Path) -> std::io::Result<File> {
     if !std::fs::metadata(path)?.file_type().is_fifo() {
         return OpenOptions::new().write(true).open(path);
