@@ -37,6 +37,41 @@ fn zipped(left: &[f32], right: &[f32], of: impl Fn(f32, f32) -> f32 + Sync) -> V
     })
 }
 
+/// The sum of the squares of numbers, the same for every number of threads and every instruction set.
+pub fn sum_of_squares(set: InstructionSet, numbers: &[f32]) -> f64 {
+    let chunks = numbers.par_chunks(CHUNK);
+    // SAFETY: The processor has been asked.
+    let sums: Vec<f64> =
+        chunks.map(|numbers| unsafe { dispatch!(set, S => S::run(ChunkSquares { numbers })) }).collect();
+    sums.iter().sum()
+}
+
+/// Multiplies numbers by `factor`.
+pub fn scale(numbers: &mut [f32], factor: f32) {
+    numbers.par_chunks_mut(CHUNK).for_each(|numbers| numbers.iter_mut().for_each(|number| *number *= factor));
+}
+
+/// The sum of the squares of some numbers.
+struct ChunkSquares<'a> {
+    numbers: &'a [f32],
+}
+
+impl Kernel for ChunkSquares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> f64 {
+        // As many as the widest vectors hold in two registers, for all instruction sets alike.
+        let mut sums = [0.0_f64; 16];
+        for numbers in self.numbers.chunks(sums.len()) {
+            for (sum, number) in sums.iter_mut().zip(numbers) {
+                *sum += f64::from(*number) * f64::from(*number);
+            }
+        }
+        sums.iter().sum()
+    }
+}
+
 /// A step of Adam, Kingma and Ba 2014, <https://arxiv.org/abs/1412.6980>, as PyTorch takes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {

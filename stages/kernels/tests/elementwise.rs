@@ -3,7 +3,7 @@
 mod support;
 
 use athanor_kernels::InstructionSet;
-use athanor_kernels::elementwise::{AdamStep, add_relu, relu_gradient};
+use athanor_kernels::elementwise::{AdamStep, add_relu, relu_gradient, scale, sum_of_squares};
 use support::{near, numbers};
 
 /// More than a thread takes at once.
@@ -18,6 +18,26 @@ fn sums_below_zero_become_zero_and_let_no_gradient_through() {
     let passed = sums.iter().zip(&gradient).map(|(sum, gradient)| if *sum > 0.0 { f64::from(*gradient) } else { 0.0 });
     near(&relu_gradient(&output, &gradient), &passed.collect::<Vec<_>>(), 1e-7, "gradients");
     assert!(add_relu(&[f32::NAN], &[1.0])[0].is_nan());
+}
+
+#[test]
+fn squares_sum_up_to_the_same_for_all_threads_and_instruction_sets() {
+    let mut numbers = numbers(4, COUNT + 5);
+    let squares = |numbers: &[f32]| numbers.iter().map(|number| f64::from(*number) * f64::from(*number)).sum::<f64>();
+    let defined = squares(&numbers);
+    let sums = InstructionSet::available().into_iter().flat_map(|set| {
+        let numbers = &numbers;
+        [1, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| sum_of_squares(set, numbers))
+        })
+    });
+    let sums: Vec<f64> = sums.collect();
+    assert!(sums.iter().all(|sum| sum.to_bits() == sums[0].to_bits()), "{sums:?}");
+    assert!((sums[0] - defined).abs() <= 1e-12 * defined, "{} is {defined}", sums[0]);
+    assert_eq!(sum_of_squares(InstructionSet::available()[0], &[]), 0.0);
+    scale(&mut numbers, 0.5);
+    assert!((squares(&numbers) - defined / 4.0).abs() <= 1e-12 * defined);
 }
 
 #[test]

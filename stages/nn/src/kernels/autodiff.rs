@@ -69,6 +69,10 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         }
     }
 
+    fn with_whole_gradient(input: Tracked<C>) -> Tracked<C> {
+        WholeGradient.prepare::<C>([input.node()]).compute_bound().stateless(input.into_primitive())
+    }
+
     fn max_pool(input: Tracked<C>, windows: Windows) -> Tracked<C> {
         let prep = MaxPool.prepare::<C>([input.node()]).compute_bound().stateful();
         let (output, argmax) = max_pool(&input.into_primitive(), &windows);
@@ -99,6 +103,20 @@ impl Backward<Flex, 2> for AddRelu {
         let gradient = relu_gradient(&ops.state, &gradients.consume::<Flex>(&ops.node));
         for node in ops.parents.into_iter().flatten() {
             gradients.register::<Flex>(node.id, gradient.clone());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct WholeGradient;
+
+impl Backward<Flex, 1> for WholeGradient {
+    type State = ();
+
+    fn backward(self, ops: Ops<(), 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        if let [Some(node)] = ops.parents {
+            gradients.register::<Flex>(node.id, gradient);
         }
     }
 }

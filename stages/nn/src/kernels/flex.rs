@@ -40,6 +40,10 @@ impl Kernels for Flex {
         tensor(elementwise::add_relu(numbers(&left), numbers(&right)), left.layout().shape().clone())
     }
 
+    fn with_whole_gradient(input: FlexTensor) -> FlexTensor {
+        input
+    }
+
     fn max_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
         let input = input.to_contiguous();
         tensor(windows.max(set(), numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
@@ -88,6 +92,20 @@ pub(crate) fn adam_step(
     let (mut parameter, [mut first, mut second]) = (whole(parameter), moments.map(whole));
     step.take(set(), parameter.storage_mut(), numbers(&gradient), [first.storage_mut(), second.storage_mut()]);
     (parameter, [first, second])
+}
+
+/// The sum of the squares of a tensor's numbers, `[1]`, and the tensor with its numbers in their order.
+pub(crate) fn sum_of_squares(of: FlexTensor) -> (FlexTensor, FlexTensor) {
+    let of = whole(of);
+    let sum = elementwise::sum_of_squares(set(), numbers(&of));
+    (tensor(vec![sum as f32], Shape::new([1])), of)
+}
+
+/// A tensor times `factor`.
+pub(crate) fn scale(tensor: FlexTensor, factor: f32) -> FlexTensor {
+    let mut tensor = whole(tensor);
+    elementwise::scale(tensor.storage_mut(), factor);
+    tensor
 }
 
 /// The same tensor, all of whose memory is its own numbers in their order.

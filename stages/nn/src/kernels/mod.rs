@@ -37,6 +37,9 @@ pub(crate) trait Kernels: Backend {
     /// The sum of two tensors of one shape, then a ReLU.
     fn add_relu(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// The same tensor, whose gradient is not a part of a larger one's memory.
+    fn with_whole_gradient(input: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// Max pooling.
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 
@@ -123,6 +126,18 @@ pub(crate) fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as Kernels>::add_relu(left.into_dispatch(), right.into_dispatch()))
 }
 
+/// Images `[batch, channel, row, column]` side by side along the channels.
+///
+/// The gradient of each is a part of that of all. What adds another gradient to it, number by number, is far slower where it lies among
+/// others.
+pub(crate) fn concatenate(images: Vec<Tensor<4>>) -> Tensor<4> {
+    let whole = |image: Tensor<4>| match supports(&image) {
+        true => Tensor::from_dispatch(<Dispatch as Kernels>::with_whole_gradient(image.into_dispatch())),
+        false => image,
+    };
+    Tensor::cat(images.into_iter().map(whole).collect(), 1)
+}
+
 /// The maximum of each `window` x `window` window of images; padding is never the maximum.
 pub(crate) fn max_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
@@ -151,6 +166,22 @@ pub(crate) fn adam_step<const D: usize>(
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
     let (parameter, moments) = flex::adam_step(step, plain(parameter), &plain(gradient), moments.map(plain));
     (Tensor::from_primitive::<Flex>(parameter), moments.map(Tensor::from_primitive::<Flex>))
+}
+
+/// The sum of the squares of a tensor's numbers, `[1]`, and the tensor with its numbers in the order of their indices, which other
+/// operations need not put them into.
+///
+/// [`supports`] must hold for the tensor, and its device must not be an automatically differentiated one.
+pub(crate) fn sum_of_squares<const D: usize>(tensor: Tensor<D>) -> (Tensor<1>, Tensor<D>) {
+    let (sum, tensor) = flex::sum_of_squares(plain(tensor));
+    (Tensor::from_primitive::<Flex>(sum), Tensor::from_primitive::<Flex>(tensor))
+}
+
+/// A tensor times `factor`.
+///
+/// [`supports`] must hold for the tensor, and its device must not be an automatically differentiated one.
+pub(crate) fn scale<const D: usize>(tensor: Tensor<D>, factor: f32) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(flex::scale(plain(tensor), factor))
 }
 
 /// The CPU backend's own tensor.

@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::prelude::*;
 
 use super::Network;
+use crate::kernels;
 use crate::layers::{BatchNorm, Conv2d, average_pool, max_pool};
 
 /// Channels of the first convolution.
@@ -77,7 +78,7 @@ impl DenseBlock {
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         self.layers.iter().fold(input, |x, layer| {
             let made = layer.forward(x.clone());
-            Tensor::cat(vec![x, made], 1)
+            kernels::concatenate(vec![x, made])
         })
     }
 }

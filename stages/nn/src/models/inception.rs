@@ -9,6 +9,7 @@ use burn::module::Module;
 use burn::prelude::*;
 
 use super::Network;
+use crate::kernels;
 use crate::layers::{BatchNorm, Conv2d, average_pool, max_pool};
 
 /// Summand of variances in this architecture's batch norms.
@@ -111,7 +112,7 @@ impl InceptionA {
             chain(&input, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3]),
             self.branch_pool.forward(pooled(&input)),
         ];
-        Tensor::cat(branches, 1)
+        kernels::concatenate(branches)
     }
 }
 
@@ -140,7 +141,7 @@ impl InceptionB {
             chain(&input, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3]),
             max_pool(input, 3, 2, 0),
         ];
-        Tensor::cat(branches, 1)
+        kernels::concatenate(branches)
     }
 }
 
@@ -189,7 +190,7 @@ impl InceptionC {
             chain(&input, &double),
             self.branch_pool.forward(pooled(&input)),
         ];
-        Tensor::cat(branches, 1)
+        kernels::concatenate(branches)
     }
 }
 
@@ -223,7 +224,7 @@ impl InceptionD {
             chain(&input, &seven),
             max_pool(input, 3, 2, 0),
         ];
-        Tensor::cat(branches, 1)
+        kernels::concatenate(branches)
     }
 }
 
@@ -267,7 +268,7 @@ impl InceptionE {
             self.branch3x3dbl_3b.forward(double),
             self.branch_pool.forward(pooled(&input)),
         ];
-        Tensor::cat(branches, 1)
+        kernels::concatenate(branches)
     }
 }
 

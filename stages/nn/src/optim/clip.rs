@@ -32,14 +32,19 @@ pub fn clip_gradient_norm<M: Module>(module: &M, gradients: &mut GradientsParams
 }
 
 struct SumOfSquares<'a> {
-    gradients: &'a GradientsParams,
+    gradients: &'a mut GradientsParams,
     sum: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for SumOfSquares<'_> {
     fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
-        let Some(gradient) = self.gradients.get::<D>(parameter.id) else { return };
-        let squares = gradient.cast(FloatDType::F32).square().sum();
+        let Some(gradient) = self.gradients.remove::<D>(parameter.id) else { return };
+        let (squares, gradient) = if kernels::supports(&gradient) {
+            kernels::sum_of_squares(gradient)
+        } else {
+            (gradient.clone().cast(FloatDType::F32).square().sum(), gradient)
+        };
+        self.gradients.register(parameter.id, gradient);
         self.sum = Some(match self.sum.take() {
             Some(sum) => sum + squares,
             None => squares,
@@ -55,7 +60,7 @@ struct Scale<'a> {
 impl ModuleVisitor for Scale<'_> {
     fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.remove::<D>(parameter.id) else { return };
-        self.gradients.register(parameter.id, gradient * self.factor);
+        self.gradients.register(parameter.id, kernels::scale(gradient, self.factor));
     }
 }
 
