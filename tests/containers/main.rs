@@ -81,6 +81,27 @@ fn a_script_runs_in_a_container_that_sees_what_its_stage_declares() {
 }
 
 #[test]
+fn a_file_that_a_line_names_in_a_folder_for_writing_is_not_closed() {
+    let engine = Engine::new(
+        &["podman"],
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    container: { image: tools/one }\n    writes: [logs]\n    \
+         run: |\n      echo x >> $ATHANOR_PROJECT/logs/up\n      cat $ATHANOR_PROJECT/data.txt\n",
+    );
+    engine.image("tools/one", "aaaa docker.io/tools/one@sha256:dddd\n");
+    engine.project.write("logs/up", "");
+    engine.project.write("data.txt", "data\n");
+    assert_eq!(engine.run(&[]).code, 0);
+    let line = engine.lines("run").concat();
+    let root = engine.project.path("").canonicalize().unwrap();
+    let mount = |path: &str, access: &str| {
+        let path = root.join(path);
+        line.contains(&format!("type=bind,source={0},target={0},{access}", path.display()))
+    };
+    assert!(mount("logs", "readonly=false") && mount("data.txt", "readonly=true"), "{line}");
+    assert!(!mount("logs/up", "readonly=true"), "{line}");
+}
+
+#[test]
 fn the_digest_of_the_image_counts_and_is_asked_for_once_a_run() {
     let engine = engine();
     assert_eq!(engine.made(&[]), ["first", "second"]);

@@ -120,6 +120,9 @@ impl AccessPolicy {
         if !is_contained && instance.resources.gpus.devices() > 0 {
             own.extend(self.config.folders.of_gpus().map(made).map(AccessRule::write));
         }
+        if is_contained {
+            leave_writable([attempt, cache.root()], &shared, &mut own);
+        }
         Some(AccessRules { shared, own })
     }
 
@@ -210,6 +213,15 @@ impl SandboxConfig {
         let reads = self.reads.iter().map(move |path| AccessRule::read(place(path)));
         reads.chain(self.writes.iter().map(move |path| AccessRule::write(made(place(path)))))
     }
+}
+
+/// Drops rules for reading below folders that may be written to: each rule is a mount of a container, and one for reading alone would close
+/// a part of such a folder, where rules only open. Rules for parts of the attempt's own folder and of the cache stay.
+fn leave_writable([attempt, cache]: [&Path; 2], shared: &[AccessRule], own: &mut Vec<AccessRule>) {
+    let is_open = |rule: &&AccessRule| rule.access == FileAccess::Write && rule.path != attempt;
+    let open: Vec<PathBuf> = shared.iter().chain(&*own).filter(is_open).map(|rule| rule.path.clone()).collect();
+    let is_closed = |path: &Path| path.starts_with(cache) || !open.iter().any(|folder| path.starts_with(folder));
+    own.retain(|rule| rule.access == FileAccess::Write || is_closed(&rule.path));
 }
 
 /// Rule for a path with a link in it, as it is: in a container the link is not there.

@@ -18,10 +18,20 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn remove(program: &Path, environment: &[EnvironmentVariable], name: &str) -> Result<(), String> {
     // Removing alone would let it have its time to end, with Podman.
     let _ = ask(program, environment, &["kill", name]);
-    let answer = ask(program, environment, &["rm", "-f", name])?;
-    let is_unknown =
-        answer.err.to_lowercase().contains("no such container") || answer.err.contains("no container with");
-    if answer.status.success() || is_unknown { Ok(()) } else { Err(answer.failure()) }
+    let rm = || ask(program, environment, &["rm", "-f", name]);
+    let mut answer = rm()?;
+    if !is_gone(&answer) {
+        // Podman waits in vain for what its helper says of a container's end if the helper was killed with the run, and only then takes
+        // the container for ended.
+        answer = rm()?;
+    }
+    if is_gone(&answer) { Ok(()) } else { Err(answer.failure()) }
+}
+
+/// Whether a container is gone, by the answer to its removal.
+fn is_gone(answer: &Answer) -> bool {
+    let err = answer.err.to_lowercase();
+    answer.status.success() || err.contains("no such container") || err.contains("no container with")
 }
 
 /// Kills and removes containers whose processes are gone, and those of the process `gone`, if one is given.

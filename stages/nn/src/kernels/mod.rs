@@ -128,8 +128,8 @@ pub(crate) fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
 
 /// Images `[batch, channel, row, column]` side by side along the channels.
 ///
-/// The gradient of each is a part of that of all. What adds another gradient to it, number by number, is far slower where it lies among
-/// others.
+/// The gradient of each is a part of that of all, and is copied out of it: numbers that lie among others are added to another gradient
+/// one by one, far slower.
 pub(crate) fn concatenate(images: Vec<Tensor<4>>) -> Tensor<4> {
     let whole = |image: Tensor<4>| match supports(&image) {
         true => Tensor::from_dispatch(<Dispatch as Kernels>::with_whole_gradient(image.into_dispatch())),
