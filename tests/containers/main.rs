@@ -89,7 +89,9 @@ fn a_file_that_a_line_names_in_a_folder_for_writing_is_not_closed() {
     );
     engine.image("tools/one", "aaaa docker.io/tools/one@sha256:dddd\n");
     engine.project.write("logs/up", "");
+    engine.project.write("logs/of_all", "");
     engine.project.write("data.txt", "data\n");
+    engine.project.write("athanor.config.yaml", "sandbox: { reads: [logs/of_all] }\n");
     assert_eq!(engine.run(&[]).code, 0);
     let line = engine.lines("run").concat();
     let root = engine.project.path("").canonicalize().unwrap();
@@ -98,7 +100,7 @@ fn a_file_that_a_line_names_in_a_folder_for_writing_is_not_closed() {
         line.contains(&format!("type=bind,source={0},target={0},{access}", path.display()))
     };
     assert!(mount("logs", "readonly=false") && mount("data.txt", "readonly=true"), "{line}");
-    assert!(!mount("logs/up", "readonly=true"), "{line}");
+    assert!(!mount("logs/up", "readonly=true") && !mount("logs/of_all", "readonly=true"), "{line}");
 }
 
 #[test]

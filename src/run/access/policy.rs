@@ -92,7 +92,7 @@ impl AccessPolicy {
         if !is_contained && !state.is_there() {
             return None;
         }
-        let shared = match is_contained {
+        let mut shared = match is_contained {
             true => self.config.rules(&self.closed).collect(),
             false => state.shared(&self.config, &self.closed),
         };
@@ -121,7 +121,7 @@ impl AccessPolicy {
             own.extend(self.config.folders.of_gpus().map(made).map(AccessRule::write));
         }
         if is_contained {
-            leave_writable([attempt, cache.root()], &shared, &mut own);
+            (shared, own) = leave_writable([attempt, cache.root()], &shared, own);
         }
         Some(AccessRules { shared, own })
     }
@@ -215,13 +215,19 @@ impl SandboxConfig {
     }
 }
 
-/// Drops rules for reading below folders that may be written to: each rule is a mount of a container, and one for reading alone would close
-/// a part of such a folder, where rules only open. Rules for parts of the attempt's own folder and of the cache stay.
-fn leave_writable([attempt, cache]: [&Path; 2], shared: &[AccessRule], own: &mut Vec<AccessRule>) {
+/// Rules that all stages share and the stage's own ones, but those for reading below folders that may be written to: each rule is a mount of a
+/// container, and one for reading alone would close a part of such a folder, where rules only open. Rules for parts of the attempt's own
+/// folder and of the cache stay.
+fn leave_writable(
+    [attempt, cache]: [&Path; 2],
+    shared: &[AccessRule],
+    own: Vec<AccessRule>,
+) -> (Arc<[AccessRule]>, Vec<AccessRule>) {
     let is_open = |rule: &&AccessRule| rule.access == FileAccess::Write && rule.path != attempt;
-    let open: Vec<PathBuf> = shared.iter().chain(&*own).filter(is_open).map(|rule| rule.path.clone()).collect();
+    let open: Vec<PathBuf> = shared.iter().chain(&own).filter(is_open).map(|rule| rule.path.clone()).collect();
     let is_closed = |path: &Path| path.starts_with(cache) || !open.iter().any(|folder| path.starts_with(folder));
-    own.retain(|rule| rule.access == FileAccess::Write || is_closed(&rule.path));
+    let stays = |rule: &AccessRule| rule.access == FileAccess::Write || is_closed(&rule.path);
+    (shared.iter().filter(|rule| stays(rule)).cloned().collect(), own.into_iter().filter(stays).collect())
 }
 
 /// Rule for a path with a link in it, as it is: in a container the link is not there.
