@@ -23,5 +23,7 @@ mod memory;
 pub mod norm;
 pub mod pool;
 mod simd;
+mod strided;
 
 pub use simd::InstructionSet;
+pub use strided::Strided;

@@ -3,7 +3,8 @@
 mod support;
 
 use athanor_kernels::InstructionSet;
-use athanor_kernels::pool::Windows;
+use athanor_kernels::norm::FeatureMaps;
+use athanor_kernels::pool::{PooledPlanes, Windows};
 use proptest::prelude::*;
 use support::{near, numbers};
 
@@ -90,4 +91,31 @@ fn padding_is_never_the_largest() {
         assert_eq!(largest, [f32::NEG_INFINITY; 4]);
         assert_eq!(places, [4, 3, 1, 0], "the first place in the plane");
     }
+}
+
+#[test]
+fn whole_planes_have_a_mean_and_a_largest_number() {
+    for maps in
+        [[3, 5, 9], [1, 1, 1], [2, 3, 1024]].map(|[batch, channels, area]| FeatureMaps { batch, channels, area })
+    {
+        let FeatureMaps { batch, channels, area } = maps;
+        let (input, gradient) = (numbers(1, batch * channels * area), numbers(2, batch * 2 * channels));
+        let pooled = PooledPlanes::of(maps, &input);
+        let found = PooledPlanes::gradient(maps, &gradient, &pooled.places);
+        let (mut right, mut of_input) = (vec![0.0; gradient.len()], vec![0.0; input.len()]);
+        for (at, plane) in input.chunks(area).enumerate() {
+            let [mean, maximum] = [0, channels].map(|half| at / channels * 2 * channels + half + at % channels);
+            right[mean] = plane.iter().map(|number| f64::from(*number)).sum::<f64>() / area as f64;
+            let place = (0..area).max_by(|a, b| plane[*a].total_cmp(&plane[*b])).unwrap();
+            right[maximum] = f64::from(plane[place]);
+            of_input[at * area..][..area].fill(f64::from(gradient[mean]) / area as f64);
+            of_input[at * area + place] += f64::from(gradient[maximum]);
+        }
+        near(&pooled.numbers, &right, 1e-6, "pooled");
+        near(&found, &of_input, 1e-6, "gradient");
+    }
+    let maps = FeatureMaps { batch: 1, channels: 3, area: 3 };
+    let odd = PooledPlanes::of(maps, &[1.0, 2.0, 2.0, 1.0, f32::NAN, f32::NAN, f32::NEG_INFINITY, -1.0, -2.0]);
+    assert_eq!(odd.places, [1, 1, 1]);
+    assert!(odd.numbers[4].is_nan() && odd.numbers[1].is_nan());
 }

@@ -1,6 +1,7 @@
-//! Pooling of planes: the largest or the mean of each window.
+//! Pooling of planes: the largest or the mean of each window, or both of whole planes.
 
 mod fold;
+mod planes;
 mod windows;
 
 use std::mem::MaybeUninit;
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 use crate::memory::{SharedMut, filled};
 use crate::simd::InstructionSet;
 use fold::{Folded, Largest, LargestAndPlace, Sum, fold};
+pub use planes::PooledPlanes;
 pub use windows::Windows;
 
 impl Windows {
