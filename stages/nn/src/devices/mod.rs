@@ -16,6 +16,7 @@ pub mod vulkan;
 mod workers;
 
 use athanor_kernels::InstructionSet;
+use burn::backend::DispatchDevice;
 use burn::prelude::*;
 use burn::tensor::FloatDType;
 
@@ -106,6 +107,11 @@ impl Devices {
     pub fn map(self, change: impl FnMut(Device) -> Device) -> Devices {
         Devices { all: self.all.into_iter().map(change).collect(), ..self }
     }
+}
+
+/// Whether a device is the CPU, whether it differentiates or not.
+pub fn is_cpu(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// Whether a device computes in float64 as it should. Through Vulkan none is taken to: products of matrices and logarithms of

@@ -11,12 +11,13 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex};
+use burn::tensor::Shape;
 
-use super::Kernels;
 use super::flex::{
     Normalising, average_pool_gradient, input_gradient, kernel_gradient, max_pool, max_pool_gradient,
-    normalisation_gradients, relu_gradient,
+    normalisation_gradients, pool_planes, pool_planes_gradient, relu_gradient,
 };
+use super::{GradientSum, Kernels};
 
 type Tracked<C> = FloatTensor<Autodiff<Flex, C>>;
 
@@ -69,8 +70,11 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         }
     }
 
-    fn with_whole_gradient(input: Tracked<C>) -> Tracked<C> {
-        WholeGradient.prepare::<C>([input.node()]).compute_bound().stateless(input.into_primitive())
+    fn branch(input: Tracked<C>, sum: GradientSum) -> Tracked<C> {
+        match Branch.prepare::<C>([input.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(sum, input.into_primitive()),
+            OpsKind::UnTracked(prep) => prep.finish(input.into_primitive()),
+        }
     }
 
     fn max_pool(input: Tracked<C>, windows: Windows) -> Tracked<C> {
@@ -87,6 +91,16 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         let output = Flex::average_pool(input.into_primitive(), windows);
         match prep {
             OpsKind::Tracked(prep) => prep.finish(windows, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn pool_planes(input: Tracked<C>) -> Tracked<C> {
+        let prep = PoolPlanes.prepare::<C>([input.node()]).compute_bound().stateful();
+        let input = input.into_primitive();
+        let (output, places) = pool_planes(&input);
+        match prep {
+            OpsKind::Tracked(prep) => prep.finish((input.layout().shape().clone(), places.into()), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -108,15 +122,16 @@ impl Backward<Flex, 2> for AddRelu {
 }
 
 #[derive(Debug)]
-struct WholeGradient;
+struct Branch;
 
-impl Backward<Flex, 1> for WholeGradient {
-    type State = ();
+impl Backward<Flex, 1> for Branch {
+    /// Where the gradients of all branches meet.
+    type State = GradientSum;
 
-    fn backward(self, ops: Ops<(), 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
-        if let [Some(node)] = ops.parents {
-            gradients.register::<Flex>(node.id, gradient);
+    fn backward(self, ops: Ops<GradientSum, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let sum = ops.state.add(gradients.consume::<Flex>(&ops.node));
+        if let ([Some(node)], Some(sum)) = (ops.parents, sum) {
+            gradients.register::<Flex>(node.id, sum);
         }
     }
 }
@@ -148,6 +163,22 @@ impl Backward<Flex, 1> for AveragePool {
         let [node] = ops.parents;
         if let Some(node) = node {
             gradients.register::<Flex>(node.id, average_pool_gradient(&ops.state, &gradient));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct PoolPlanes;
+
+impl Backward<Flex, 1> for PoolPlanes {
+    /// The input's shape, and the place of the largest number of each plane.
+    type State = (Shape, Arc<[u32]>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node);
+        let ((shape, places), [node]) = (ops.state, ops.parents);
+        if let Some(node) = node {
+            gradients.register::<Flex>(node.id, pool_planes_gradient(&shape, &gradient, &places));
         }
     }
 }

@@ -1,20 +1,20 @@
 //! The kernels on the CPU backend's tensors.
 
-use athanor_kernels::InstructionSet;
 use athanor_kernels::conv::{self, Convolution, Epilogue};
 use athanor_kernels::elementwise::{self, AdamStep};
 use athanor_kernels::norm::{FeatureMaps, Normalisation, NormalisationGradients, Normalised};
-use athanor_kernels::pool::Windows;
+use athanor_kernels::pool::{PooledPlanes, Windows};
+use athanor_kernels::{InstructionSet, Strided};
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
-use super::Kernels;
+use super::{GradientSum, Kernels};
 use crate::devices::instruction_set;
 
 impl Kernels for Flex {
     fn convolve(input: FlexTensor, kernels: FlexTensor, convolution: Convolution) -> FlexTensor {
-        let (input, kernels) = (input.to_contiguous(), kernels.to_contiguous());
+        let (input, kernels) = (contiguous(&input), contiguous(&kernels));
         let output = conv::forward(set(), &convolution, numbers(&input), numbers(&kernels), None);
         tensor(output, output_shape(&convolution))
     }
@@ -26,7 +26,7 @@ impl Kernels for Flex {
         epsilon: f64,
         relu: bool,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let [input, weight, bias] = [input, weight, bias].map(|tensor| tensor.to_contiguous());
+        let [input, weight, bias] = [input, weight, bias].map(|tensor| contiguous(&tensor));
         let shape = input.layout().shape().clone();
         let normalisation =
             Normalisation { maps: maps(&shape), weight: numbers(&weight), bias: numbers(&bias), epsilon, relu };
@@ -36,48 +36,66 @@ impl Kernels for Flex {
     }
 
     fn add_relu(left: FlexTensor, right: FlexTensor) -> FlexTensor {
-        let (left, right) = (left.to_contiguous(), right.to_contiguous());
+        let (left, right) = (contiguous(&left), contiguous(&right));
         tensor(elementwise::add_relu(numbers(&left), numbers(&right)), left.layout().shape().clone())
     }
 
-    fn with_whole_gradient(input: FlexTensor) -> FlexTensor {
+    fn branch(input: FlexTensor, _: GradientSum) -> FlexTensor {
         input
     }
 
     fn max_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
-        let input = input.to_contiguous();
+        let input = contiguous(&input);
         tensor(windows.max(set(), numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
     }
 
     fn average_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
-        let input = input.to_contiguous();
+        let input = contiguous(&input);
         tensor(windows.mean(set(), numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
     }
+
+    fn pool_planes(input: FlexTensor) -> FlexTensor {
+        pool_planes(&input).0
+    }
+}
+
+/// Means and largest numbers of whole planes, and the places of the latter.
+pub(crate) fn pool_planes(input: &FlexTensor) -> (FlexTensor, Vec<u32>) {
+    let input = contiguous(input);
+    let maps = maps(input.layout().shape());
+    let PooledPlanes { numbers, places } = PooledPlanes::of(maps, numbers(&input));
+    (tensor(numbers, Shape::new([maps.batch, 2 * maps.channels])), places)
+}
+
+/// The gradient of the planes, of this shape, given that of their means and largest numbers, and the places of the latter.
+pub(crate) fn pool_planes_gradient(shape: &Shape, gradient: &FlexTensor, places: &[u32]) -> FlexTensor {
+    let gradient = contiguous(gradient);
+    tensor(PooledPlanes::gradient(maps(shape), numbers(&gradient), places), shape.clone())
 }
 
 /// The largest number of each window, and its place there.
 pub(crate) fn max_pool(input: &FlexTensor, windows: &Windows) -> (FlexTensor, Vec<u8>) {
-    let input = input.to_contiguous();
+    let input = contiguous(input);
     let (output, argmax) = windows.max_and_places(set(), numbers(&input));
     (tensor(output, with_size(input.layout().shape(), windows.size_out())), argmax)
 }
 
 /// The gradient of the input, given that of the largest numbers of windows, and their places.
 pub(crate) fn max_pool_gradient(windows: &Windows, gradient: &FlexTensor, argmax: &[u8]) -> FlexTensor {
-    let gradient = gradient.to_contiguous();
+    let gradient = contiguous(gradient);
     let input = windows.max_gradient(numbers(&gradient), argmax);
     tensor(input, with_size(gradient.layout().shape(), windows.size))
 }
 
 /// The gradient of the input, given that of the means of windows.
 pub(crate) fn average_pool_gradient(windows: &Windows, gradient: &FlexTensor) -> FlexTensor {
-    let gradient = gradient.to_contiguous();
+    let gradient = contiguous(gradient);
     tensor(windows.mean_gradient(set(), numbers(&gradient)), with_size(gradient.layout().shape(), windows.size))
 }
 
 /// The gradient of what went into a ReLU, given its output and that one's gradient.
 pub(crate) fn relu_gradient(output: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
-    let (output, gradient) = (output.to_contiguous(), gradient.to_contiguous());
+    let (output, gradient) = (contiguous(output), contiguous(gradient));
     tensor(elementwise::relu_gradient(numbers(&output), numbers(&gradient)), output.layout().shape().clone())
 }
 
@@ -88,7 +106,7 @@ pub(crate) fn adam_step(
     gradient: &FlexTensor,
     moments: [FlexTensor; 2],
 ) -> (FlexTensor, [FlexTensor; 2]) {
-    let gradient = gradient.to_contiguous();
+    let gradient = contiguous(gradient);
     let (mut parameter, [mut first, mut second]) = (whole(parameter), moments.map(whole));
     step.take(set(), parameter.storage_mut(), numbers(&gradient), [first.storage_mut(), second.storage_mut()]);
     (parameter, [first, second])
@@ -108,10 +126,31 @@ pub(crate) fn scale(tensor: FlexTensor, factor: f32) -> FlexTensor {
     tensor
 }
 
+/// The sum of two tensors of one shape, in the memory of one of them where that is possible.
+pub(crate) fn sum(left: FlexTensor, right: FlexTensor) -> FlexTensor {
+    let (into, other) = if is_whole(&left) && left.is_unique() { (left, right) } else { (right, left) };
+    let mut into = whole(into);
+    strided(&other).add_to(into.storage_mut());
+    into
+}
+
 /// The same tensor, all of whose memory is its own numbers in their order.
-fn whole(tensor: FlexTensor) -> FlexTensor {
-    let length = tensor.layout().shape().num_elements() * size_of::<f32>();
-    if tensor.is_contiguous() && tensor.bytes().len() == length { tensor } else { tensor.to_contiguous() }
+fn whole(of: FlexTensor) -> FlexTensor {
+    if is_whole(&of) { of } else { tensor(strided(&of).copied(), of.layout().shape().clone()) }
+}
+
+/// A tensor with these numbers, all of whose memory is its own.
+fn contiguous(of: &FlexTensor) -> FlexTensor {
+    whole(of.clone())
+}
+
+fn is_whole(tensor: &FlexTensor) -> bool {
+    tensor.is_contiguous() && tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>()
+}
+
+fn strided(tensor: &FlexTensor) -> Strided<'_> {
+    let layout = tensor.layout();
+    Strided::new(numbers(tensor), layout.start_offset(), layout.shape(), layout.strides())
 }
 
 /// `[batch, channel, rows, columns]` with other rows and columns.
@@ -135,8 +174,8 @@ pub(crate) fn convolve_with_epilogue(
     finishing: &TensorEpilogue,
 ) -> FlexTensor {
     let TensorEpilogue { scale, shift, summand, relu } = finishing;
-    let [input, kernels, scale, shift] = [input, kernels, scale, shift].map(FlexTensor::to_contiguous);
-    let summand = summand.as_ref().map(FlexTensor::to_contiguous);
+    let [input, kernels, scale, shift] = [input, kernels, scale, shift].map(contiguous);
+    let summand = summand.as_ref().map(contiguous);
     let summand = summand.as_ref().map(numbers);
     let epilogue = Epilogue { scale: numbers(&scale), shift: numbers(&shift), summand, relu: *relu };
     let output = conv::forward(set(), convolution, numbers(&input), numbers(&kernels), Some(&epilogue));
@@ -145,8 +184,8 @@ pub(crate) fn convolve_with_epilogue(
 
 /// Maps normalised by weights, biases, means and biased variances.
 pub(crate) fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilon: f64, relu: bool) -> FlexTensor {
-    let input = input.to_contiguous();
-    let [weight, bias, mean, variance] = known.each_ref().map(FlexTensor::to_contiguous);
+    let input = contiguous(input);
+    let [weight, bias, mean, variance] = known.each_ref().map(contiguous);
     let shape = input.layout().shape().clone();
     let normalisation =
         Normalisation { maps: maps(&shape), weight: numbers(&weight), bias: numbers(&bias), epsilon, relu };
@@ -155,7 +194,7 @@ pub(crate) fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilo
 
 /// The gradient of a convolution's input, given that of its result.
 pub(crate) fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, kernels: &FlexTensor) -> FlexTensor {
-    let (gradient, kernels) = (gradient.to_contiguous(), kernels.to_contiguous());
+    let (gradient, kernels) = (contiguous(gradient), contiguous(kernels));
     let Convolution { batch, channels_in, size: [height, width], .. } = *convolution;
     let input = conv::input_gradient(set(), convolution, numbers(&gradient), numbers(&kernels));
     tensor(input, Shape::new([batch, channels_in, height, width]))
@@ -163,7 +202,7 @@ pub(crate) fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, k
 
 /// The gradient of a convolution's kernels, given that of its result.
 pub(crate) fn kernel_gradient(convolution: &Convolution, input: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
-    let (input, gradient) = (input.to_contiguous(), gradient.to_contiguous());
+    let (input, gradient) = (contiguous(input), contiguous(gradient));
     let Convolution { channels_in, channels_out, kernel: [rows, columns], .. } = *convolution;
     let kernels = conv::kernel_gradient(set(), convolution, numbers(&input), numbers(&gradient));
     tensor(kernels, Shape::new([channels_out, channels_in, rows, columns]))
@@ -187,7 +226,7 @@ pub(crate) fn normalisation_gradients(
     gradient: &FlexTensor,
 ) -> [FlexTensor; 3] {
     let Normalising { bias, mean, variance, epsilon, relu } = normalising;
-    let [input, weight, bias, gradient] = [input, weight, bias, gradient].map(FlexTensor::to_contiguous);
+    let [input, weight, bias, gradient] = [input, weight, bias, gradient].map(contiguous);
     let shape = input.layout().shape().clone();
     let normalisation = Normalisation {
         maps: maps(&shape),
@@ -218,7 +257,7 @@ fn set() -> InstructionSet {
     instruction_set().expect("the kernels support the tensors only where there is one")
 }
 
-/// The numbers of a contiguous tensor.
+/// The numbers in a tensor's memory, which are its own where it is whole.
 fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.storage::<f32>()
 }

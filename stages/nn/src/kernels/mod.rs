@@ -5,18 +5,20 @@
 
 mod autodiff;
 mod flex;
+mod gradient_sum;
 mod mixed_norm;
 
 use athanor_kernels::conv::Convolution;
 pub(crate) use athanor_kernels::elementwise::AdamStep;
 use athanor_kernels::pool::Windows;
 use burn::backend::flex::FlexTensor;
-use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension, tensor::FloatTensor};
+use burn::backend::{Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
 use burn::prelude::*;
 use burn::tensor::DType;
+use gradient_sum::GradientSum;
 pub(crate) use mixed_norm::normalise_mixed;
 
-use crate::devices::instruction_set;
+use crate::devices::{instruction_set, is_cpu};
 
 /// Operations of Burn's CPU backend beyond Burn's own.
 #[backend_extension(Flex, Autodiff)]
@@ -37,14 +39,17 @@ pub(crate) trait Kernels: Backend {
     /// The sum of two tensors of one shape, then a ReLU.
     fn add_relu(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// The same tensor, whose gradient is not a part of a larger one's memory.
-    fn with_whole_gradient(input: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The same tensor, for one of several uses, whose gradients meet in `sum`.
+    fn branch(input: FloatTensor<Self>, sum: GradientSum) -> FloatTensor<Self>;
 
     /// Max pooling.
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 
     /// Average pooling.
     fn average_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
+
+    /// Means and largest numbers of whole planes: `[batch, channel, row, column]` to `[batch, 2 * channel]`.
+    fn pool_planes(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// Stride and padding of a convolution: rows, then columns.
@@ -64,9 +69,7 @@ pub(crate) struct Epilogue {
 
 /// Whether the kernels here take tensors like this one.
 pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32
-        && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
-        && instruction_set().is_some()
+    tensor.dtype() == DType::F32 && is_cpu(&tensor.device()) && instruction_set().is_some()
 }
 
 /// The convolution of images `[batch, in, row, column]` with kernels `[out, in, row, column]`.
@@ -126,16 +129,18 @@ pub(crate) fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as Kernels>::add_relu(left.into_dispatch(), right.into_dispatch()))
 }
 
-/// Images `[batch, channel, row, column]` side by side along the channels.
+/// Images `[batch, channel, row, column]` for `N` uses, all of which must take part in the result that gradients are of.
 ///
-/// The gradient of each is a part of that of all, and is copied out of it: numbers that lie among others are added to another gradient
-/// one by one, far slower.
-pub(crate) fn concatenate(images: Vec<Tensor<4>>) -> Tensor<4> {
-    let whole = |image: Tensor<4>| match supports(&image) {
-        true => Tensor::from_dispatch(<Dispatch as Kernels>::with_whole_gradient(image.into_dispatch())),
-        false => image,
-    };
-    Tensor::cat(images.into_iter().map(whole).collect(), 1)
+/// The gradients of the uses are added up here, by all threads, and parts of others where they lie: Burn adds numbers that lie among
+/// others one by one.
+pub(crate) fn branches<const N: usize>(images: Tensor<4>) -> [Tensor<4>; N] {
+    if !supports(&images) {
+        return std::array::from_fn(|_| images.clone());
+    }
+    let sum = GradientSum::of(N);
+    std::array::from_fn(|_| {
+        Tensor::from_dispatch(<Dispatch as Kernels>::branch(images.clone().into_dispatch(), sum.clone()))
+    })
 }
 
 /// The maximum of each `window` x `window` window of images; padding is never the maximum.
@@ -148,6 +153,11 @@ pub(crate) fn max_pool(input: Tensor<4>, window: usize, stride: usize, padding: 
 pub(crate) fn average_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
     Tensor::from_dispatch(<Dispatch as Kernels>::average_pool(input.into_dispatch(), windows))
+}
+
+/// The mean of each plane of an image, then the maximum of each: `[batch, channel, row, column]` to `[batch, 2 * channel]`.
+pub(crate) fn pool_planes(input: Tensor<4>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Kernels>::pool_planes(input.into_dispatch()))
 }
 
 fn windows(input: &Tensor<4>, window: usize, stride: usize, padding: usize) -> Windows {

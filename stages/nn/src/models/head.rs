@@ -12,6 +12,7 @@ use burn::tensor::activation::relu;
 use super::{Architecture, Backbone, Model, StemPool};
 use crate::dropout::Dropout;
 use crate::forward_context::training_pass;
+use crate::kernels;
 use crate::layers::{BatchNorm, Linear, uniform_within};
 
 /// Numbers in the feature of the metric model.
@@ -227,7 +228,11 @@ impl FeatureHead {
 
 /// Mean and maximum of each feature map side by side, in the type `kind`: `[batch, c, h, w]` to `[batch, 2 c]`.
 fn pooled(maps: Tensor<4>, kind: DType) -> Tensor<2> {
-    let maps: Tensor<3> = maps.cast(kind).flatten(2, 3);
+    let maps = maps.cast(kind);
+    if kernels::supports(&maps) {
+        return kernels::pool_planes(maps);
+    }
+    let maps: Tensor<3> = maps.flatten(2, 3);
     let mean = maps.clone().mean_dim(2);
     let maximum = maps.max_dim(2);
     Tensor::cat(vec![mean, maximum], 1).flatten(1, 2)

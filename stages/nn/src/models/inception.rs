@@ -71,13 +71,13 @@ fn halving(channels: [usize; 2], device: &Device) -> BasicConv2d {
 }
 
 /// One convolution after the other.
-fn chain(input: &Tensor<4>, convolutions: &[&BasicConv2d]) -> Tensor<4> {
-    convolutions.iter().fold(input.clone(), |x, conv| conv.forward(x))
+fn chain(input: Tensor<4>, convolutions: &[&BasicConv2d]) -> Tensor<4> {
+    convolutions.iter().fold(input, |x, conv| conv.forward(x))
 }
 
 /// The mean of each pixel's surroundings.
-fn pooled(input: &Tensor<4>) -> Tensor<4> {
-    average_pool(input.clone(), 3, 1, 1)
+fn pooled(input: Tensor<4>) -> Tensor<4> {
+    average_pool(input, 3, 1, 1)
 }
 
 /// 35x35 (figure 5 of the paper): 224 channels and those of `branch_pool`.
@@ -106,13 +106,14 @@ impl InceptionA {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let [one, five, three, pool] = kernels::branches(input);
         let branches = vec![
-            self.branch1x1.forward(input.clone()),
-            chain(&input, &[&self.branch5x5_1, &self.branch5x5_2]),
-            chain(&input, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3]),
-            self.branch_pool.forward(pooled(&input)),
+            self.branch1x1.forward(one),
+            chain(five, &[&self.branch5x5_1, &self.branch5x5_2]),
+            chain(three, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3]),
+            self.branch_pool.forward(pooled(pool)),
         ];
-        kernels::concatenate(branches)
+        Tensor::cat(branches, 1)
     }
 }
 
@@ -136,12 +137,13 @@ impl InceptionB {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let [single, double, pool] = kernels::branches(input);
         let branches = vec![
-            self.branch3x3.forward(input.clone()),
-            chain(&input, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3]),
-            max_pool(input, 3, 2, 0),
+            self.branch3x3.forward(single),
+            chain(double, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2, &self.branch3x3dbl_3]),
+            max_pool(pool, 3, 2, 0),
         ];
-        kernels::concatenate(branches)
+        Tensor::cat(branches, 1)
     }
 }
 
@@ -184,13 +186,14 @@ impl InceptionC {
             &self.branch7x7dbl_4,
             &self.branch7x7dbl_5,
         ];
+        let [one, seven, twice, pool] = kernels::branches(input);
         let branches = vec![
-            self.branch1x1.forward(input.clone()),
-            chain(&input, &[&self.branch7x7_1, &self.branch7x7_2, &self.branch7x7_3]),
-            chain(&input, &double),
-            self.branch_pool.forward(pooled(&input)),
+            self.branch1x1.forward(one),
+            chain(seven, &[&self.branch7x7_1, &self.branch7x7_2, &self.branch7x7_3]),
+            chain(twice, &double),
+            self.branch_pool.forward(pooled(pool)),
         ];
-        kernels::concatenate(branches)
+        Tensor::cat(branches, 1)
     }
 }
 
@@ -219,12 +222,13 @@ impl InceptionD {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let seven = [&self.branch7x7x3_1, &self.branch7x7x3_2, &self.branch7x7x3_3, &self.branch7x7x3_4];
+        let [three, row_and_column, pool] = kernels::branches(input);
         let branches = vec![
-            chain(&input, &[&self.branch3x3_1, &self.branch3x3_2]),
-            chain(&input, &seven),
-            max_pool(input, 3, 2, 0),
+            chain(three, &[&self.branch3x3_1, &self.branch3x3_2]),
+            chain(row_and_column, &seven),
+            max_pool(pool, 3, 2, 0),
         ];
-        kernels::concatenate(branches)
+        Tensor::cat(branches, 1)
     }
 }
 
@@ -258,17 +262,19 @@ impl InceptionE {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let single = self.branch3x3_1.forward(input.clone());
-        let double = chain(&input, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2]);
+        let [one, single, double, pool] = kernels::branches(input);
+        let [single_row, single_column] = kernels::branches(self.branch3x3_1.forward(single));
+        let [double_row, double_column] =
+            kernels::branches(chain(double, &[&self.branch3x3dbl_1, &self.branch3x3dbl_2]));
         let branches = vec![
-            self.branch1x1.forward(input.clone()),
-            self.branch3x3_2a.forward(single.clone()),
-            self.branch3x3_2b.forward(single),
-            self.branch3x3dbl_3a.forward(double.clone()),
-            self.branch3x3dbl_3b.forward(double),
-            self.branch_pool.forward(pooled(&input)),
+            self.branch1x1.forward(one),
+            self.branch3x3_2a.forward(single_row),
+            self.branch3x3_2b.forward(single_column),
+            self.branch3x3dbl_3a.forward(double_row),
+            self.branch3x3dbl_3b.forward(double_column),
+            self.branch_pool.forward(pooled(pool)),
         ];
-        kernels::concatenate(branches)
+        Tensor::cat(branches, 1)
     }
 }
 
@@ -325,9 +331,9 @@ impl Network for InceptionV3 {
     }
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = chain(&images, &[&self.conv2d_1a_3x3, &self.conv2d_2a_3x3, &self.conv2d_2b_3x3]);
+        let x = chain(images, &[&self.conv2d_1a_3x3, &self.conv2d_2a_3x3, &self.conv2d_2b_3x3]);
         let x = max_pool(x, 3, 2, 0);
-        let x = chain(&x, &[&self.conv2d_3b_1x1, &self.conv2d_4a_3x3]);
+        let x = chain(x, &[&self.conv2d_3b_1x1, &self.conv2d_4a_3x3]);
         let x = max_pool(x, 3, 2, 0);
         let x = self.mixed_5d.forward(self.mixed_5c.forward(self.mixed_5b.forward(x)));
         let x = self.mixed_6a.forward(x);

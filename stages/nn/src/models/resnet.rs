@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use crate::kernels;
 use crate::layers::{BatchNorm, Conv2d, max_pool};
 
 /// Max pooling of the stem, after the first convolution; stride 2. Weights have the same names and shapes either way.
@@ -119,9 +120,10 @@ impl Block {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let [input, passed] = kernels::branches(input);
         let shortcut = match &self.downsample {
-            Some((conv, norm)) => conv.forward_norm(input.clone(), norm),
-            None => input.clone(),
+            Some((conv, norm)) => conv.forward_norm(passed, norm),
+            None => passed,
         };
         let x = self.conv1.forward_norm_relu(input, &self.bn1);
         match (&self.conv3, &self.bn3) {
