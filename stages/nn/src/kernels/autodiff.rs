@@ -15,7 +15,7 @@ use burn::tensor::Shape;
 
 use super::flex::{
     Normalising, average_pool_gradient, input_gradient, kernel_gradient, max_pool, max_pool_gradient,
-    normalisation_gradients, pool_planes, pool_planes_gradient, relu_gradient,
+    normalisation_gradients, pool_planes, pool_planes_gradient, relu_gradient, sum,
 };
 use super::{GradientSum, Kernels};
 
@@ -129,9 +129,9 @@ impl Backward<Flex, 1> for Branch {
     type State = GradientSum;
 
     fn backward(self, ops: Ops<GradientSum, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let sum = ops.state.add(gradients.consume::<Flex>(&ops.node));
-        if let ([Some(node)], Some(sum)) = (ops.parents, sum) {
-            gradients.register::<Flex>(node.id, sum);
+        let whole = ops.state.add(gradients.consume::<Flex>(&ops.node), sum);
+        if let ([Some(node)], Some(whole)) = (ops.parents, whole) {
+            gradients.register::<Flex>(node.id, whole);
         }
     }
 }

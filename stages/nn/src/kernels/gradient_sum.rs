@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 
-use super::flex;
-
 /// Where the gradients of several uses of a tensor are added up.
 #[derive(Debug, Clone)]
 pub(crate) struct GradientSum(Arc<Mutex<Pending>>);
@@ -24,12 +22,16 @@ impl GradientSum {
         GradientSum(Arc::new(Mutex::new(Pending { awaited, sum: None })))
     }
 
-    /// Adds a gradient; gives the sum once all have come.
-    pub(crate) fn add(&self, gradient: FlexTensor) -> Option<FlexTensor> {
+    /// Adds a gradient by `plus`; gives the sum once all have come.
+    pub(crate) fn add(
+        &self,
+        gradient: FlexTensor,
+        plus: impl FnOnce(FlexTensor, FlexTensor) -> FlexTensor,
+    ) -> Option<FlexTensor> {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pending.awaited -= 1;
         let sum = match pending.sum.take() {
-            Some(sum) => flex::sum(gradient, sum),
+            Some(sum) => plus(gradient, sum),
             None => gradient,
         };
         match pending.awaited {
