@@ -7,7 +7,8 @@ use crate::memory::{SharedMut, filled};
 /// Numbers in a task of a thread.
 const CHUNK: usize = 1 << 14;
 
-/// Rows that are written at once where columns are read: as many numbers as a line of the cache has.
+/// Rows and columns that are transposed at once: as many numbers as a line of the cache has. More rows than a set of the cache has ways
+/// must not be written number by number, as they may lie a power of two apart.
 const TILE: usize = 16;
 
 /// An array in memory: its numbers, in the order of their indices, lie apart as the strides say.
@@ -73,10 +74,16 @@ impl<'a> Strided<'a> {
                 // SAFETY: Each tile is one thread's.
                 let copy = unsafe { copy.slice(first * length..(first + count) * length) };
                 let start = self.start_of(first);
-                for at in 0..length {
-                    let start = (start + at as isize * self.last.stride) as usize;
-                    for (row, number) in self.memory[start..start + count].iter().enumerate() {
-                        copy[row * length + at].write(*number);
+                for begin in (0..length).step_by(TILE) {
+                    let end = length.min(begin + TILE);
+                    let mut block = [[0.0; TILE]; TILE];
+                    for at in begin..end {
+                        let start = (start + at as isize * self.last.stride) as usize;
+                        let column = &self.memory[start..start + count];
+                        block.iter_mut().zip(column).for_each(|(row, number)| row[at - begin] = *number);
+                    }
+                    for (row, numbers) in block[..count].iter().enumerate() {
+                        copy[row * length..][begin..end].write_copy_of_slice(&numbers[..end - begin]);
                     }
                 }
             });
