@@ -63,13 +63,17 @@ impl Normalisation {
     /// Bytes `[batch, channel, side, side]` to a float tensor on `device`: divided by 255, less the mean, by the
     /// standard deviation. The bytes travel to a GPU as they are.
     pub fn images(&self, bytes: Vec<u8>, batch: usize, side: usize, device: &Device) -> Tensor<4> {
-        let channels = self.mean.len();
-        let shape = [batch, channels, side, side];
+        let shape = [batch, self.mean.len(), side, side];
         if is_cpu(device) {
             return Tensor::from_data(TensorData::new(self.looked_up(&bytes, side * side), shape), device);
         }
-        let images = Tensor::<4, Int>::from_data(TensorData::new(bytes, shape), (device, DType::U8)).float();
-        let a_channel = |values: &[f32]| Tensor::<1>::from_floats(values, device).reshape([1, channels, 1, 1]);
+        self.computed(TensorData::new(bytes, shape), device)
+    }
+
+    /// The numbers of bytes, computed by the device.
+    fn computed(&self, bytes: TensorData, device: &Device) -> Tensor<4> {
+        let images = Tensor::<4, Int>::from_data(bytes, (device, DType::U8)).float();
+        let a_channel = |values: &[f32]| Tensor::<1>::from_floats(values, device).reshape([1, values.len(), 1, 1]);
         (images / WHITE - a_channel(&self.mean)) / a_channel(&self.std)
     }
 
@@ -99,5 +103,14 @@ mod tests {
         for (value, expected) in values.into_iter().zip([0.0, 1.0, 0.2, 0.4, -2.0, 2.0, -1.2, -0.4]) {
             assert!((value - expected).abs() < 1e-6, "{value} is not {expected}");
         }
+    }
+
+    #[test]
+    fn cpus_look_up_the_numbers_that_gpus_compute() {
+        let normalisation = Normalisation { mean: vec![0.08, 0.5, 0.0], std: vec![0.13, 0.25, 1.0] };
+        let bytes: Vec<u8> = (0..2 * 3).flat_map(|_| 0..=255).collect();
+        let computed = normalisation.computed(TensorData::new(bytes.clone(), [2, 3, 16, 16]), &Device::flex());
+        let looked_up = normalisation.images(bytes, 2, 16, &Device::flex());
+        assert_eq!(looked_up.into_data(), computed.into_data());
     }
 }
