@@ -2,11 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::memory::filled;
+use crate::memory::{CHUNK, filled};
 use crate::simd::{InstructionSet, Kernel, Simd, dispatch};
-
-/// Numbers in a task of a thread.
-const CHUNK: usize = 1 << 14;
 
 /// The sums of numbers, none below zero: a ReLU.
 pub fn add_relu(left: &[f32], right: &[f32]) -> Vec<f32> {

@@ -4,6 +4,9 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+/// Numbers in a task of a thread, where each is read or written once.
+pub(crate) const CHUNK: usize = 1 << 14;
+
 /// A slice whose disjoint parts several threads write.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<'a, T = f32> {

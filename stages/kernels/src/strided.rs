@@ -2,10 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::memory::{SharedMut, filled};
-
-/// Numbers in a task of a thread.
-const CHUNK: usize = 1 << 14;
+use crate::memory::{CHUNK, SharedMut, filled};
 
 /// Rows and columns that are transposed at once: as many numbers as a line of the cache has. More rows than a set of the cache has ways
 /// must not be written number by number, as they may lie a power of two apart.
