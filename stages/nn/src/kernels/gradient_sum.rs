@@ -17,7 +17,7 @@ struct Pending {
 }
 
 impl GradientSum {
-    /// Nothing yet, of so many gradients.
+    /// An empty sum that awaits this number of gradients.
     pub(crate) fn of(awaited: usize) -> GradientSum {
         GradientSum(Arc::new(Mutex::new(Pending { awaited, sum: None })))
     }
