@@ -9,7 +9,7 @@ PROGRAM is built with `--features cuda`. Parts, in this order; all if none is na
     sm_90    kernels of all networks compile for sm_90 with NVRTC and assemble with ptxas
     others   the same for 200 kernels of one of sm_75, sm_80, sm_100 and sm_120, which the night decides
 
-Any part fails if a launch is beyond the limits of the card. Kernels are gathered with a compiler that compiles nothing, once for
+Any part fails if a launch is beyond the limits of the card, or a kernel copies by tensor maps (docs/upstream.md). Kernels are gathered with a compiler that compiles nothing, once for
 each program; what compiled once is known by its name, which its content decides, and is not compiled again.
 
 ATHANOR_CUDA_PACKAGES is the folder `nvidia/cu13` of a Python environment with NVIDIA's packages of NVRTC, ptxas and headers, which
@@ -67,17 +67,8 @@ KEYS = ("network", "work", "precision")
 LEEWAY = {"launches": 0.02, "on_device": 0.02, "peak_bytes": 0.02, "pinned_peak_bytes": 0.02}
 
 
-# A candidate in bfloat16 that every card with TMA refuses, which spoils its inputs: see docs/upstream.md. Kernels compile nevertheless.
-KNOWN_FAILURE = "Tile shape must be non-zero and <= 256"
-FIRST_WITH_TMA = 90
-
-
 class Failed(Exception):
     """A finding that fails the run."""
-
-
-class KnownFailure(Failed):
-    """One that is known, and not ours to mend."""
 
 
 class Machine:
@@ -125,13 +116,11 @@ class Machine:
             done = subprocess.run([str(word) for word in command], env=environment, capture_output=True, text=True, check=False)
             name = f"{network}, {work}, {precision}, sm_{self.sm}"
             if done.returncode != 0 or not log.exists():
-                is_known = precision == "bf16" and int(self.sm) >= FIRST_WITH_TMA and KNOWN_FAILURE in done.stderr
-                failure = KnownFailure if is_known else Failed
-                raise failure(f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+                raise Failed(f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
             counted = [json.loads(line) for line in log.read_text().splitlines()]
         beyond = [text for process in counted for text in process["refused"]]
         if beyond:
-            raise Failed(f"{name}: beyond the limits of the card: " + "; ".join(beyond))
+            raise Failed(f"{name}: the card refuses: " + "; ".join(beyond))
         if len(counted) != 1:
             raise Failed(f"{name}: {len(counted)} processes computed")
         return counted[0]
@@ -142,14 +131,9 @@ class Machine:
         if done.exists():
             return
         begin = time.monotonic()
-        try:
-            counted = self.bench(network, work, precision, 1)
-            # A candidate whose map is refused is one that tuning passes over.
-            told = f"{counted['kernels']} kernels loaded, maps refused: {counted['refused_maps'] or 'none'}"
-        except KnownFailure:
-            told = "fails as is known (docs/upstream.md)"
-        told += f", {len(list(self.sources.iterdir()))} sources"
-        print(f"sm_{self.sm} {network} {work} {precision}: {told}, {time.monotonic() - begin:.0f} s", flush=True)
+        loaded = self.bench(network, work, precision, 1)["kernels"]
+        told = f"{loaded} kernels loaded, {len(list(self.sources.iterdir()))} sources, {time.monotonic() - begin:.0f} s"
+        print(f"sm_{self.sm} {network} {work} {precision}: {told}", flush=True)
         done.touch()
 
     def gather_all(self, networks):
@@ -171,8 +155,6 @@ def measurements(networks):
 def step_of(machine, network, work, precision):
     """A row of the table: what one step adds."""
     few, many = (machine.bench(network, work, precision, steps) for steps in (FEW, MANY))
-    if few["refused_maps"] or many["refused_maps"]:
-        raise Failed(f"{network}, {work}, {precision}: a kernel was chosen whose tensor maps the card refuses")
     steps = (MANY - FEW) * ROUNDS
     row = {name: value for name, value in zip(KEYS, (network, work, precision))}
     for name in COUNTED:

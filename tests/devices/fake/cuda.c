@@ -1,6 +1,6 @@
 /* A stand-in for libcuda.so.1 that computes nothing: as much of the driver's interface as CubeCL calls.
  *
- * Memory of the device is address space that is never touched: all that is read from it is zero. Launches and tensor maps are held against the limits of
+ * Memory of the device is address space that is never touched: all that is read from it is zero. Launches are held against the limits of
  * the card and refused beyond them. Events go by a clock of their own, which only launches advance, by their size and their kernel: what autotuning
  * chooses is the same every time. A process that has launched anything appends one line of JSON to FAKE_CUDA_LOG when it ends.
  *
@@ -47,11 +47,11 @@ enum { HOST = 1 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-    long launches, kernels, waits, to_device, from_device, on_device, refused, maps;
+    long launches, kernels, waits, to_device, from_device, on_device, refused;
     unsigned long long to_bytes, from_bytes, on_bytes, pageable_bytes, held, peak, pinned, pinned_peak;
 } count;
 static struct module *modules;
-static char refused[MOST_REFUSED][NAME + 128], refused_maps[MOST_REFUSED][192];
+static char refused[MOST_REFUSED][NAME + 128];
 static double clock_us;
 
 static long number(const char *name, long otherwise) {
@@ -80,8 +80,6 @@ __attribute__((destructor)) static void report(void) {
             count.from_bytes, count.on_device, count.on_bytes, count.pageable_bytes, count.peak);
     fprintf(log, "\"pinned_peak_bytes\":%llu,\"refused\":[", count.pinned_peak);
     for (long at = 0; at < count.refused && at < MOST_REFUSED; at++) fprintf(log, "%s\"%s\"", at ? "," : "", refused[at]);
-    fprintf(log, "],\"refused_maps\":[");
-    for (long at = 0; at < count.maps && at < MOST_REFUSED; at++) fprintf(log, "%s\"%s\"", at ? "," : "", refused_maps[at]);
     fprintf(log, "],\"launches_of\":[");
     for (struct module *at = modules; at; at = at->next)
         fprintf(log, "[\"%s\",%ld]%s", at->kernel, at->launches, at->next ? "," : "");
@@ -336,43 +334,13 @@ int cuLaunchKernel(struct module *kernel, unsigned gx, unsigned gy, unsigned gz,
     return answer;
 }
 
-/* Tensor maps, which kernels copy tiles by. */
+/* Tensor maps, by which kernels copy tiles, are left out by the program: a single one is a finding. */
 
-static int is_bad_map(unsigned rank, address place, const uint64_t *sizes, const uint64_t *strides, const unsigned *steps) {
-    if (rank < 1 || rank > 5 || (place & 15)) return 1;
-    for (unsigned at = 0; at < rank; at++) if (!sizes[at] || sizes[at] > 1ull << 32 || !steps[at] || steps[at] > 8) return 1;
-    for (unsigned at = 0; at + 1 < rank; at++) if ((strides[at] & 15) || strides[at] >= 1ull << 40) return 1;
-    return 0;
-}
-static int map(unsigned char *into, int is_bad, unsigned rank, const uint64_t *sizes, const unsigned *box, const int *lower, const int *upper) {
-    memset(into, 0, 128);
-    if (!is_bad) return SUCCESS;
+static int map(void) {
     pthread_mutex_lock(&lock);
-    if (count.maps < MOST_REFUSED) {
-        char *text = refused_maps[count.maps];
-        int length = 0;
-        for (unsigned at = 0; at < rank && at < 5; at++)
-            length += snprintf(text + length, 24, "%s%llu", at ? "x" : "", (unsigned long long)sizes[at]);
-        for (unsigned at = 0; box && at < rank && at < 5; at++) length += snprintf(text + length, 16, "%s%u", at ? "x" : " by ", box[at]);
-        if (lower && rank >= 3) snprintf(text + length, 40, " from %d to %d", lower[0], upper[0]);
-    }
-    count.maps++;
+    int answer = refuse("tensor maps are left out", "a kernel that copies by them");
     pthread_mutex_unlock(&lock);
-    return INVALID_VALUE;
+    return answer;
 }
-int cuTensorMapEncodeTiled(unsigned char *into, int kind, unsigned rank, address place, const uint64_t *sizes, const uint64_t *strides,
-                           const unsigned *box, const unsigned *steps, int interleave, int swizzle, int promotion, int fill) {
-    (void)kind, (void)interleave, (void)swizzle, (void)promotion, (void)fill;
-    int is_bad = is_bad_map(rank, place, sizes, strides, steps);
-    for (unsigned at = 0; !is_bad && at < rank; at++) is_bad = !box[at] || box[at] > 256;
-    return map(into, is_bad, rank, sizes, box, NULL, NULL);
-}
-int cuTensorMapEncodeIm2col(unsigned char *into, int kind, unsigned rank, address place, const uint64_t *sizes, const uint64_t *strides,
-                            const int *lower, const int *upper, unsigned channels, unsigned pixels, const unsigned *steps,
-                            int interleave, int swizzle, int promotion, int fill) {
-    (void)kind, (void)interleave, (void)swizzle, (void)promotion, (void)fill;
-    int is_bad = rank < 3 || channels > 256 || pixels > 1024 || is_bad_map(rank, place, sizes, strides, steps);
-    for (unsigned at = 0; !is_bad && rank == 4 && at < 2; at++)
-        is_bad = lower[at] < -128 || lower[at] > 127 || upper[at] < -128 || upper[at] > 127;
-    return map(into, is_bad, rank, sizes, NULL, lower, upper);
-}
+int cuTensorMapEncodeTiled(void) { return map(); }
+int cuTensorMapEncodeIm2col(void) { return map(); }

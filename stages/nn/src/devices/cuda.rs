@@ -66,6 +66,7 @@ mod with_cuda {
 
     use super::{Capability, Cuda, NoCuda, Version};
     use crate::devices::requirements::{Compiler, Facts, Gpu, HEADERS, check, include_folders, of_trial};
+    use crate::devices::tma;
 
     /// The CUDA environment, or the first thing that is missing, as far as versions and files tell.
     pub fn find() -> Result<Cuda, NoCuda> {
@@ -176,9 +177,11 @@ mod with_cuda {
         }
     }
 
-    /// The GPUs that are visible, if this program can use them.
+    /// The GPUs that are visible, if this program can use them. They are opened.
     pub fn gpus() -> Vec<Device> {
-        if find().is_ok() { Device::enumerate(DeviceType::Cuda).into_vec() } else { Vec::new() }
+        let gpus = if find().is_ok() { Device::enumerate(DeviceType::Cuda).into_vec() } else { Vec::new() };
+        tma::leave_out(gpus.len());
+        gpus
     }
 
     /// The architecture of the first visible GPU, such as `sm_90`.

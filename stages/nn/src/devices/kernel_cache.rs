@@ -23,13 +23,20 @@ pub struct KernelCache {
     pub log: Option<PathBuf>,
 }
 
+/// Compute capability of the first GPUs that copy by tensor maps, which are left out.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
+const FIRST_WITH_TENSOR_MAPS: i32 = 9;
+
 /// Folder of the kernels of these GPUs below `root`; `None` without a compiler. Kernels are stored by the number of a GPU, so that equal
 /// GPUs count once and different ones in their order.
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
 fn folder_of(Facts { driver, gpus, compiler, .. }: &Facts, root: &Path) -> Option<PathBuf> {
     let mut folder = root.join(format!("driver-{driver}-nvrtc-{}", compiler.as_ref()?.version));
     for Gpu { name, capability } in distinct(gpus, |one, other| one == other) {
-        folder.push(format!("{}-sm_{}{}", file_name(name), capability.major, capability.minor));
+        let folder_name = format!("{}-sm_{}{}", file_name(name), capability.major, capability.minor);
+        // Choices that were kept with tensor maps could be of candidates that are none without them.
+        let tensor_maps = if capability.major < FIRST_WITH_TENSOR_MAPS { "" } else { "-without-tensor-maps" };
+        folder.push(folder_name + tensor_maps);
     }
     Some(folder)
 }
@@ -256,7 +263,10 @@ mod tests {
     #[test]
     fn each_model_has_a_folder_of_its_own() {
         let h100 = ("NVIDIA H100 80GB HBM3", 9);
-        assert_eq!(folder_of_gpus(&[h100]), "kernels/driver-13.0-nvrtc-12.8/NVIDIA-H100-80GB-HBM3-sm_90");
+        assert_eq!(
+            folder_of_gpus(&[h100]),
+            "kernels/driver-13.0-nvrtc-12.8/NVIDIA-H100-80GB-HBM3-sm_90-without-tensor-maps"
+        );
         assert_eq!(folder_of_gpus(&[h100, h100]), folder_of_gpus(&[h100]));
         let slice = ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9);
         assert_ne!(folder_of_gpus(&[slice]), folder_of_gpus(&[h100]));

@@ -10,6 +10,8 @@ mod out_of_memory;
 mod packages;
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
 mod requirements;
+#[cfg(feature = "cuda")]
+mod tma;
 mod tuning;
 mod version;
 pub mod vulkan;
