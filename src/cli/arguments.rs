@@ -362,7 +362,7 @@ pub(super) struct DevicesCommand {
     /// With `--warm`, batch size, in images.
     #[arg(long, value_name = "IMAGES", default_value_t = 12, value_parser = whole_number, requires = "warm")]
     pub batch: usize,
-    /// With `--warm`, type that the networks compute in: f32 or bf16.
+    /// With `--warm`, type that the networks compute in: f32, f32_ieee or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision, requires = "warm")]
     pub precision: Precision,
 }
@@ -378,7 +378,7 @@ pub(super) struct BenchOptions {
     /// Batch size, in images.
     #[arg(long, value_name = "IMAGES", default_value_t = 8, value_parser = whole_number)]
     pub batch: usize,
-    /// Type that the network computes in: f32 or bf16.
+    /// Type that the network computes in: f32, f32_ieee or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
     pub precision: Precision,
     /// Loss function of training: classifier, bce or focal.
@@ -412,7 +412,7 @@ pub(super) struct CheckOptions {
     /// Batch size, in images, for gradients.
     #[arg(long, value_name = "IMAGES", default_value_t = 8, value_parser = whole_number)]
     pub batch: usize,
-    /// Type that the network computes in, for gradients: f32 or bf16.
+    /// Type that the network computes in: f32, f32_ieee or bf16 (for gradients).
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
     pub precision: Precision,
     /// Folder of PyTorch's golden values.
@@ -443,5 +443,5 @@ fn parse_architecture(text: &str) -> Result<Architecture, String> {
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
     let value = serde_json::Value::String(text.to_owned());
-    serde_json::from_value(value).map_err(|_| "a precision is `f32` or `bf16`".to_owned())
+    serde_json::from_value(value).map_err(|_| "a precision is `f32`, `f32_ieee` or `bf16`".to_owned())
 }

@@ -177,7 +177,7 @@ impl<'a> StageContext<'a> {
             Some(devices) => devices.clone(),
             None => self.visible_devices()?,
         };
-        precision.check(devices.first())?;
+        precision.set_up(&devices)?;
         self.reporter.report(StageReport::ComputesOn(ComputesOn {
             device: devices.to_string(),
             instruction_set: devices.instruction_set(),

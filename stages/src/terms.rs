@@ -75,6 +75,7 @@ pub const TERMS: &[Term] = &[
     term("stratified split", "", &["folds"]),
     term("synthetic", "", &["synthetic_cells", "synthetic_tables", "synthetic_predictions"]),
     term("test-time augmentation", "augmentations", &["predict"]),
+    term("TF32", "precision", LEARNING),
     term("threshold", "", &["thresholds", "submission"]),
     term("transfer learning", "pretrained", TRAINING),
     term("weight decay", "", TRAINING),

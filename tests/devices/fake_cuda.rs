@@ -96,6 +96,30 @@ fn only_gpus_have_kernels_to_compile() {
     assert!(outcome.err.contains("no GPU is given to the run"), "{outcome:?}");
 }
 
+#[test]
+fn products_in_float32_round_to_tf32_only_where_they_may() {
+    let rounds = |precision: &str| {
+        let machine = Machine::new(TRAINING)?;
+        machine.athanor(&[
+            "bench",
+            "predict",
+            "--arch",
+            "resnet18",
+            "--size",
+            "32",
+            "--precision",
+            precision,
+            "--steps",
+            "1",
+        ]);
+        let sources = files(&machine.project.path("sources"));
+        assert!(!sources.is_empty());
+        Some(sources.iter().any(|source| std::fs::read_to_string(source).unwrap().contains("tf32")))
+    };
+    let (Some(f32), Some(f32_ieee)) = (rounds("f32"), rounds("f32_ieee")) else { return };
+    assert!(f32 && !f32_ieee, "kernels have TF32 with f32: {f32}, with f32_ieee: {f32_ieee}");
+}
+
 /// Reads from all GPUs in a training by two of them, of `images` images, eight a step.
 fn reads_of_two_gpus(images: usize) -> Option<u64> {
     let two = TRAINING.replace("gpus: 1", "gpus: 2").replace("batch: 8", "batch: 4, accumulation: 2");

@@ -75,6 +75,7 @@ impl Check {
     /// Golden values that cannot be read; images that the network cannot take; a device that lacks the precision.
     pub fn run(&self) -> Result<CheckReport, StageError> {
         let devices = Devices::visible();
+        self.precision.set_up(&devices)?;
         let device = devices.first();
         let bad = |error: athanor_nn::golden::GoldenError| StageError::mismatch(error.to_string());
         let comparisons = match self.subject {
@@ -96,7 +97,7 @@ impl Check {
 
     fn golden(&self, cases: &ModelCases, devices: &Devices) -> CheckReport {
         let device = devices.first();
-        let single = if devices.are_gpus() { TENSOR_FLOAT } else { SINGLE };
+        let single = self.float32_tolerance(devices);
         let mut comparisons = Vec::new();
         let mut agrees = true;
         let pools = [None].into_iter().chain(StemPool::ALL.map(Some));
@@ -122,17 +123,21 @@ impl Check {
         self.report(devices, agrees, comparisons)
     }
 
+    /// Tolerance for a network in float32.
+    fn float32_tolerance(&self, devices: &Devices) -> f64 {
+        let may_round = devices.are_gpus() && self.precision != Precision::F32Ieee;
+        if may_round { TENSOR_FLOAT } else { SINGLE }
+    }
+
     fn gradients(&self, devices: &Devices) -> Result<Vec<Comparison>, StageError> {
         let (arch, smallest) = (self.arch, self.arch.smallest_image());
         if self.size < smallest || self.batch < 2 {
             let message = format!("{arch} needs at least two images of {smallest} x {smallest} pixels or more");
             return Err(StageError::mismatch(message));
         }
-        self.precision.check(devices.first())?;
-        let (images, tolerance) = match (self.precision, devices.are_gpus()) {
-            (Precision::Bf16, _) => (DType::BF16, BRAIN_FLOAT),
-            (Precision::F32, true) => (DType::F32, TENSOR_FLOAT),
-            (Precision::F32, false) => (DType::F32, SINGLE),
+        let (images, tolerance) = match self.precision {
+            Precision::Bf16 => (DType::BF16, BRAIN_FLOAT),
+            Precision::F32 | Precision::F32Ieee => (DType::F32, self.float32_tolerance(devices)),
         };
         let request = CpuComparison { architecture: arch, side: self.size, batch: self.batch, images, tolerance };
         // With the statistics of a batch the gradients of these weights are so sensitive that bfloat16 on the CPU itself

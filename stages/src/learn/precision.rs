@@ -1,5 +1,6 @@
 //! Numeric precision of networks.
 
+use athanor_nn::devices::Devices;
 use burn::prelude::*;
 use burn::tensor::FloatDType;
 use schemars::JsonSchema;
@@ -12,9 +13,11 @@ use crate::error::StageError;
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// float32 everywhere. Tensor cores of GPUs may round the factors of matrix products and convolutions to TF32, which has 10
-    /// bits of fraction, where tuning finds that faster; nothing switches that off.
+    /// bits of fraction, where tuning finds that faster.
     #[default]
     F32,
+    /// float32 everywhere, factors of products included: tensor cores have no part in it.
+    F32Ieee,
     /// Mixed precision: bfloat16 below the head, for GPUs that compute in it.
     Bf16,
 }
@@ -23,7 +26,7 @@ impl Precision {
     /// Images in this precision.
     pub fn cast(self, images: Tensor<4>) -> Tensor<4> {
         match self {
-            Precision::F32 => images,
+            Precision::F32 | Precision::F32Ieee => images,
             Precision::Bf16 => images.cast(FloatDType::BF16),
         }
     }
@@ -32,15 +35,22 @@ impl Precision {
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "float32",
+            Precision::F32Ieee => "float32 without TF32",
             Precision::Bf16 => "bfloat16",
         }
     }
 
-    /// Fails if the device cannot compute in it.
-    pub fn check(self, device: &Device) -> Result<(), StageError> {
-        if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
+    /// Sets devices up for it, before anything computes on them.
+    ///
+    /// # Errors
+    /// If they cannot compute in it.
+    pub fn set_up(self, devices: &Devices) -> Result<(), StageError> {
+        if self == Precision::Bf16 && !devices.first().supports_dtype(FloatDType::BF16) {
             let message = "the device does not compute in bfloat16";
             return Err(StageError::mismatch(message).with_help("Leave `precision` at `f32`."));
+        }
+        if self == Precision::F32Ieee {
+            devices.leave_out_tf32();
         }
         Ok(())
     }

@@ -7,9 +7,9 @@ pub use super::version::{Capability, Version};
 #[cfg(feature = "cuda")]
 pub(super) use with_cuda::usable;
 #[cfg(feature = "cuda")]
-pub use with_cuda::{architecture, find, gpus, try_out};
+pub use with_cuda::{architecture, find, gpus, leave_out_tf32, try_out};
 #[cfg(not(feature = "cuda"))]
-pub use without_cuda::{architecture, find, gpus, try_out};
+pub use without_cuda::{architecture, find, gpus, leave_out_tf32, try_out};
 
 /// Whether this program was built to use GPUs.
 pub const IS_BUILT: bool = cfg!(feature = "cuda");
@@ -46,6 +46,9 @@ mod without_cuda {
         Vec::new()
     }
 
+    /// Leaves out TF32 on so many GPUs.
+    pub fn leave_out_tf32(_: usize) {}
+
     /// The architecture of the first visible GPU, such as `sm_90`.
     pub fn architecture() -> Option<String> {
         None
@@ -65,8 +68,8 @@ mod with_cuda {
     use cudarc::nvrtc::{result as programs, sys as nvrtc};
 
     use super::{Capability, Cuda, NoCuda, Version};
+    use crate::devices::cuda_features;
     use crate::devices::requirements::{Compiler, Facts, Gpu, HEADERS, check, include_folders, of_trial};
-    use crate::devices::tma;
 
     /// The CUDA environment, or the first thing that is missing, as far as versions and files tell.
     pub fn find() -> Result<Cuda, NoCuda> {
@@ -180,8 +183,13 @@ mod with_cuda {
     /// The GPUs that are visible, if this program can use them. They are opened.
     pub fn gpus() -> Vec<Device> {
         let gpus = if find().is_ok() { Device::enumerate(DeviceType::Cuda).into_vec() } else { Vec::new() };
-        tma::leave_out(gpus.len());
+        cuda_features::leave_out_tensor_maps(gpus.len());
         gpus
+    }
+
+    /// Leaves out TF32 on the first `count` GPUs, before anything computes on them.
+    pub fn leave_out_tf32(count: usize) {
+        cuda_features::leave_out_tf32(count);
     }
 
     /// The architecture of the first visible GPU, such as `sm_90`.

@@ -1,6 +1,8 @@
 //! The devices that a stage computes on.
 
 pub mod cuda;
+#[cfg(feature = "cuda")]
+mod cuda_features;
 mod flush;
 pub mod gpu_api;
 mod instructions;
@@ -10,8 +12,6 @@ mod out_of_memory;
 mod packages;
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
 mod requirements;
-#[cfg(feature = "cuda")]
-mod tma;
 mod tuning;
 mod version;
 pub mod vulkan;
@@ -101,6 +101,14 @@ impl Devices {
             Some(GpuApi::Cuda) => cuda::architecture().unwrap_or_else(|| "CUDA".to_owned()),
             Some(GpuApi::Vulkan) => vulkan::gpu_of(self.first())
                 .map_or_else(|| "SPIR-V".to_owned(), |gpu| format!("{} with {}", gpu.name, gpu.driver)),
+        }
+    }
+
+    /// Has products of float32 computed as such: on tensor cores their factors would be rounded to TF32. To be called before anything
+    /// computes on the devices; it is so until the process ends.
+    pub fn leave_out_tf32(&self) {
+        if self.api == Some(GpuApi::Cuda) {
+            cuda::leave_out_tf32(self.len());
         }
     }
 

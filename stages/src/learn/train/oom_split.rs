@@ -81,7 +81,7 @@ impl TrainingConfig {
             let TrainingConfig { batch, accumulation, .. } = finer.apply(self);
             format!("`batch: {batch}` with `accumulation: {accumulation}` (as many images a step, though batch norms see fewer at once)")
         });
-        let narrower = (self.precision == Precision::F32).then(|| "`precision: bf16`".to_owned());
+        let narrower = (self.precision != Precision::Bf16).then(|| "`precision: bf16`".to_owned());
         let forgetful = (!self.gradient_checkpointing).then(|| "`gradient_checkpointing: true`".to_owned());
         let choices: Vec<String> = smaller.into_iter().chain(narrower).chain(forgetful).collect();
         match choices.is_empty() {
