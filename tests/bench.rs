@@ -48,7 +48,7 @@ fn what_cannot_be_measured_is_said() {
         assert_eq!(outcome.out, "");
     };
     says(&["train", "--arch", "resnet81"], 2, "did you mean `resnet18`?");
-    says(&["train", "--precision", "fp16"], 2, "`f32` or `bf16`");
+    says(&["train", "--precision", "fp16"], 2, "`f32`, `f32_ieee` or `bf16`");
     says(&["train", "--arch", "densenet121", "--size", "20"], 1, "at least 29 x 29 pixels, not 20 x 20");
     says(&["train", "--arch", "densenet121", "--size", "20"], 1, "Give `--size 29` or more.");
     says(&["train", "--arch", "resnet18", "--size", "8", "--batch", "1"], 1, "at least 2 images");
