@@ -46,7 +46,7 @@ mod without_cuda {
         Vec::new()
     }
 
-    /// Leaves out TF32 on so many GPUs.
+    /// Leaves out TF32, for which there is no GPU.
     pub fn leave_out_tf32(_: usize) {}
 
     /// The architecture of the first visible GPU, such as `sm_90`.
